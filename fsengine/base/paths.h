@@ -1,0 +1,36 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//
+// Host paths, resolved beneath a root and never through a symbolic link or a
+// magic link other than our own /proc/self/fd.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+
+#include "fsengine/base/fd.h"
+#include "fsengine/base/result.h"
+
+namespace ovl {
+
+/// Opens `path` beneath `root` with openat2 (beneath, no symlinks); "" is the
+/// root itself. Paths longer than PATH_MAX are walked in pieces. Adds
+/// O_CLOEXEC and O_NOFOLLOW. An error names the path and the cause.
+Result<Fd> open_beneath(int root, std::string_view path, int flags);
+
+/// A path that names an open file of ours, for calls that take only paths.
+std::string own_fd_path(int fd);
+/// The same for a name in an open directory; the name is not followed.
+std::string own_fd_path(int dir, std::string_view name);
+
+/// `path` split at its last slash: what is before it ("" when none), and after.
+struct SplitPath {
+  std::string_view dir;
+  std::string_view name;
+};
+SplitPath split_path(std::string_view path);
+
+/// `dir` and `name` joined by a slash; `name` alone when `dir` is empty.
+std::string join_path(std::string_view dir, std::string_view name);
+
+}  // namespace ovl

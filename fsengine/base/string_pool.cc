@@ -1,0 +1,33 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "fsengine/base/string_pool.h"
+
+#include <cstring>
+
+namespace ovl {
+
+StrRef StringPool::add(std::string_view text) {
+  const auto length = static_cast<uint16_t>(text.size());
+  const auto need = static_cast<uint32_t>(sizeof(length) + text.size());
+  if (kChunkBytes - used_in_last_ < need) {
+    chunks_.push_back(std::make_unique<char[]>(kChunkBytes));
+    used_in_last_ = 0;
+  }
+  char* at = chunks_.back().get() + used_in_last_;
+  std::memcpy(at, &length, sizeof(length));
+  std::memcpy(at + sizeof(length), text.data(), text.size());
+  const auto chunk = static_cast<uint32_t>(chunks_.size() - 1);
+  const StrRef ref{chunk * kChunkBytes + used_in_last_};
+  used_in_last_ += need;
+  return ref;
+}
+
+std::string_view StringPool::get(StrRef ref) const {
+  const auto position = static_cast<uint32_t>(ref);
+  const char* at =
+      chunks_[position / kChunkBytes].get() + position % kChunkBytes;
+  uint16_t length = 0;
+  std::memcpy(&length, at, sizeof(length));
+  return {at + sizeof(length), length};
+}
+
+}  // namespace ovl

@@ -1,0 +1,65 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "fsengine/base/tree.h"
+
+#include <algorithm>
+
+#include "fsengine/base/units.h"
+
+namespace ovl {
+
+NodeId NodePool::add(const Node& node) {
+  nodes_.push_back(node);
+  return NodeId{size() - 1};
+}
+
+void NodePool::set_entries(NodeId directory, std::vector<Entry> entries) {
+  std::ranges::sort(entries, [this](const Entry& a, const Entry& b) {
+    return name(a) < name(b);
+  });
+  auto array = std::make_unique<Entry[]>(entries.size());
+  std::ranges::copy(entries, array.get());
+  Node& node = mutable_node(directory);
+  node.entries = array.get();
+  node.entry_count = static_cast<uint32_t>(entries.size());
+  entry_arrays_.push_back(std::move(array));
+}
+
+NodeId NodePool::child(NodeId directory, std::string_view wanted) const {
+  const auto all = entries(directory);
+  const auto at = std::ranges::lower_bound(
+      all, wanted, {}, [this](const Entry& entry) { return name(entry); });
+  return at != all.end() && name(*at) == wanted ? at->node : kNoNode;
+}
+
+bool same_attributes(const Node& a, const Node& b) {
+  if (a.is_device() && (!b.is_device() || a.rdev != b.rdev))
+    return false;
+  return a.mode == b.mode && a.uid == b.uid && a.gid == b.gid &&
+         a.mtime_sec == b.mtime_sec && a.mtime_nsec == b.mtime_nsec &&
+         a.xattrs == b.xattrs;
+}
+
+std::vector<DataRun> data_runs(const NodePool& pool, const Node& file) {
+  const HoleMap& map = pool.hole_maps.get(file.holes);
+  if (map.sparse)
+    return map.runs;
+  if (file.size == 0)
+    return {};
+  return {{0, static_cast<uint32_t>(blocks_for(file.size))}};
+}
+
+std::string host_path(const NodePool& pool, const Node& node) {
+  std::vector<std::string_view> names;
+  for (const Node* at = &node; at->host_dir != kNoNode;
+       at = &pool[at->host_dir])
+    names.push_back(pool.strings.get(at->host_name));
+  std::string path;
+  for (auto name = names.rbegin(); name != names.rend(); ++name) {
+    if (!path.empty())
+      path += '/';
+    path += *name;
+  }
+  return path;
+}
+
+}  // namespace ovl
