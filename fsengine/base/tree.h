@@ -118,8 +118,8 @@ class NodePool {
   std::span<const Entry> entries(NodeId directory) const {
     return entries((*this)[directory]);
   }
-  /// The node called `name` in `directory`, or kNoNode. O(log n).
-  NodeId child(NodeId directory, std::string_view name) const;
+  /// The node called `wanted` in `directory`, or kNoNode. O(log n).
+  NodeId child(NodeId directory, std::string_view wanted) const;
 
   std::string_view name(const Entry& entry) const {
     return strings.get(entry.name);
