@@ -41,7 +41,7 @@ struct Entry {
 
 /// A device number: 12 bits of major, 20 of minor, as in the kernel.
 struct DeviceNo {
-  uint32_t packed = 0;
+  uint32_t packed;
 
   static DeviceNo of(uint32_t major, uint32_t minor) {
     return {major << 20 | (minor & 0xfffff)};

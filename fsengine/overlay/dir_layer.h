@@ -1,0 +1,31 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#pragma once
+
+#include "fsengine/base/fd.h"
+#include "fsengine/overlay/layer.h"
+
+namespace ovl {
+
+/// A directory of the host as a layer. A lower is seen as overlayfs sees it,
+/// without what is mounted over it, where privilege allows; otherwise a mount
+/// point in it is refused.
+class DirLayer : public Layer {
+ public:
+  /// Errors name `path`.
+  static Result<std::unique_ptr<Layer>> open(const std::string& path);
+
+  const std::string& name() const override { return name_; }
+  Result<LayerObject> root() const override;
+  Result<std::vector<LayerObject>> list(const std::string& path) const override;
+  Result<std::unique_ptr<BlockSource>> open_file(
+      const std::string& path, const Stamp& stamp) const override;
+
+ private:
+  DirLayer(std::string name, Fd root)
+      : name_(std::move(name)), root_(std::move(root)) {}
+
+  std::string name_;
+  Fd root_;
+};
+
+}  // namespace ovl

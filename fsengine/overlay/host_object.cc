@@ -1,0 +1,198 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "fsengine/overlay/host_object.h"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
+#include <sys/xattr.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <climits>
+
+#include "fsengine/base/paths.h"
+#include "fsengine/base/units.h"
+#include "fsengine/overlay/xattr_family.h"
+
+namespace ovl {
+namespace {
+
+// The kernel's bound on the list of names and on one value.
+constexpr size_t kMaxXattrBytes = 65536;
+constexpr int kDriftRetries = 8;
+
+Result<std::string> read_xattr(const std::string& path, const char* name) {
+  std::string value;
+  for (int attempt = 0; attempt < kDriftRetries; ++attempt) {
+    const ssize_t size = ::lgetxattr(path.c_str(), name, nullptr, 0);
+    if (size < 0)
+      return last_error(std::string("getxattr ") + name);
+    value.resize(static_cast<size_t>(size));
+    const ssize_t got =
+        ::lgetxattr(path.c_str(), name, value.data(), value.size());
+    if (got >= 0) {
+      value.resize(static_cast<size_t>(got));
+      return value;
+    }
+    if (errno != ERANGE)
+      return last_error(std::string("getxattr ") + name);
+  }
+  return system_error(ESTALE, std::string("getxattr ") + name);
+}
+
+Result<XattrSet> read_xattrs(const std::string& path) {
+  char names[kMaxXattrBytes];
+  const ssize_t size = ::llistxattr(path.c_str(), names, sizeof(names));
+  if (size < 0 && (errno == EOPNOTSUPP || errno == ENODATA))
+    return XattrSet{};
+  if (size < 0)
+    return last_error("listxattr");
+  XattrSet set;
+  for (const char* name = names; name < names + size;
+       name += std::string_view(name).size() + 1) {
+    if (is_carried_xattr(name))
+      set.push_back({name, OVL_TRY(read_xattr(path, name))});
+  }
+  std::ranges::sort(set, {}, &Xattr::name);
+  return set;
+}
+
+Result<std::string> read_target(int dir, const std::string& name) {
+  char target[PATH_MAX];
+  const ssize_t n = ::readlinkat(dir, name.c_str(), target, sizeof(target));
+  if (n < 0)
+    return last_error("readlink");
+  return std::string(target, static_cast<size_t>(n));
+}
+
+// A run of data in bytes, rounded outwards to blocks; joined with the last
+// one where they meet.
+void append_run(HoleMap& map, off_t data, off_t hole) {
+  const auto first = static_cast<uint32_t>(data / kBlockSize);
+  const auto end =
+      static_cast<uint32_t>(blocks_for(static_cast<uint64_t>(hole)));
+  if (!map.runs.empty()) {
+    DataRun& last = map.runs.back();
+    if (last.first_block + last.blocks >= first) {
+      last.blocks = std::max(last.blocks, end - last.first_block);
+      return;
+    }
+  }
+  map.runs.push_back({first, end - first});
+}
+
+Result<HoleMap> read_holes(int fd, uint64_t size) {
+  HoleMap map;
+  map.sparse = true;
+  const auto end = static_cast<off_t>(size);
+  for (off_t at = 0; at < end;) {
+    const off_t data = ::lseek(fd, at, SEEK_DATA);
+    if (data < 0 && errno == ENXIO)
+      break;
+    if (data < 0)
+      return last_error("SEEK_DATA");
+    if (data >= end)
+      break;
+    const off_t hole = ::lseek(fd, data, SEEK_HOLE);
+    if (hole < 0)
+      return last_error("SEEK_HOLE");
+    append_run(map, data, std::min(hole, end));
+    at = hole;
+  }
+  const bool whole = map.runs.size() == 1 && map.runs[0].first_block == 0 &&
+                     map.runs[0].blocks == blocks_for(size);
+  return whole ? HoleMap{} : map;
+}
+
+// A file that may not be opened shows as full: its reads fail anyway.
+Result<HoleMap> holes_of(int dir, const std::string& name, uint64_t size) {
+  const Fd fd(::openat(dir, name.c_str(),
+                       O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC));
+  if (!fd.is_open() && errno == EACCES)
+    return HoleMap{};
+  if (!fd.is_open())
+    return last_error("open");
+  return read_holes(fd.get(), size);
+}
+
+LayerObject object_of(const struct statx& st) {
+  LayerObject object;
+  object.mode = st.stx_mode;
+  object.uid = st.stx_uid;
+  object.gid = st.stx_gid;
+  object.rdev = DeviceNo::of(st.stx_rdev_major, st.stx_rdev_minor);
+  object.size = S_ISREG(st.stx_mode) || S_ISLNK(st.stx_mode) ? st.stx_size : 0;
+  object.mtime_sec = st.stx_mtime.tv_sec;
+  object.mtime_nsec = st.stx_mtime.tv_nsec;
+  object.dev = makedev(st.stx_dev_major, st.stx_dev_minor);
+  object.ino = st.stx_ino;
+  object.nlink = st.stx_nlink;
+  return object;
+}
+
+class HostFile : public BlockSource {
+ public:
+  HostFile(Fd fd, const Stamp& stamp) : fd_(std::move(fd)), stamp_(stamp) {}
+
+  uint64_t size() const override { return stamp_.size; }
+
+  Status read(uint64_t offset, std::span<std::byte> out) const override {
+    while (!out.empty()) {
+      const ssize_t n = ::pread(fd_.get(), out.data(), out.size(),
+                                static_cast<off_t>(offset));
+      if (n < 0 && errno == EINTR)
+        continue;
+      if (n < 0)
+        return last_error("pread");
+      if (n == 0)
+        return system_error(ESTALE, "pread: file is shorter than it was");
+      out = out.subspan(static_cast<size_t>(n));
+      offset += static_cast<uint64_t>(n);
+    }
+    return check_stamp();
+  }
+
+  // After the read, so that bytes of a changed file are never passed on.
+  Status check_stamp() const {
+    struct stat st {};
+    if (::fstat(fd_.get(), &st) != 0)
+      return last_error("fstat");
+    if (!S_ISREG(st.st_mode) || st.st_ino != stamp_.ino ||
+        static_cast<uint64_t>(st.st_size) != stamp_.size ||
+        st.st_mtim.tv_sec != stamp_.mtime_sec ||
+        static_cast<uint32_t>(st.st_mtim.tv_nsec) != stamp_.mtime_nsec)
+      return system_error(ESTALE, "file changed since it was scanned");
+    return {};
+  }
+
+ private:
+  Fd fd_;
+  Stamp stamp_;
+};
+
+}  // namespace
+
+Result<LayerObject> read_host_object(int dir, const std::string& name) {
+  struct statx st {};
+  if (::statx(dir, name.c_str(), AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT,
+              STATX_BASIC_STATS, &st) != 0)
+    return last_error("statx");
+  LayerObject object = object_of(st);
+  object.name = name;
+  object.xattrs = OVL_TRY(read_xattrs(own_fd_path(dir, name)));
+  if (S_ISLNK(object.mode))
+    object.target = OVL_TRY(read_target(dir, name));
+  const bool maybe_sparse = st.stx_blocks * 512 < st.stx_size;
+  if (S_ISREG(object.mode) && maybe_sparse)
+    object.holes = OVL_TRY(holes_of(dir, name, st.stx_size));
+  return object;
+}
+
+Result<std::unique_ptr<BlockSource>> open_host_file(Fd fd, const Stamp& stamp) {
+  auto file = std::make_unique<HostFile>(std::move(fd), stamp);
+  OVL_TRY(file->check_stamp());
+  return std::unique_ptr<BlockSource>(std::move(file));
+}
+
+}  // namespace ovl

@@ -1,0 +1,66 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "fsengine/base/block_source.h"
+#include "fsengine/base/hole_map.h"
+#include "fsengine/base/result.h"
+#include "fsengine/base/tree.h"
+#include "fsengine/base/xattrs.h"
+
+namespace ovl {
+
+/// An object as its layer stores it: overlayfs's own attributes included,
+/// nothing interpreted.
+struct LayerObject {
+  std::string name;
+  uint32_t mode = 0;
+  uint32_t uid = 0;
+  uint32_t gid = 0;
+  DeviceNo rdev{};
+  uint64_t size = 0;
+  int64_t mtime_sec = 0;
+  uint32_t mtime_nsec = 0;
+  uint64_t dev = 0;  // dev and ino tell hard links apart within one scan
+  uint64_t ino = 0;
+  uint64_t nlink = 1;
+  XattrSet xattrs;  // carried ones (is_carried_xattr), sorted by name
+  std::string target;
+  HoleMap holes;
+};
+
+/// What a file was when the layer was scanned; a file that is not so any more
+/// has drifted (inode, size or modification time differ, or it is gone).
+struct Stamp {
+  uint64_t ino = 0;
+  uint64_t size = 0;
+  int64_t mtime_sec = 0;
+  uint32_t mtime_nsec = 0;
+};
+
+/// One layer of the stack: a directory. Paths are relative to its root, ""
+/// is the root, and never pass through a symlink. Safe for concurrent use.
+class Layer {
+ public:
+  virtual ~Layer() = default;
+
+  /// What the user called it, for messages.
+  virtual const std::string& name() const = 0;
+
+  virtual Result<LayerObject> root() const = 0;
+
+  /// All objects in directory `path`, in no order, without "." and "..".
+  virtual Result<std::vector<LayerObject>> list(
+      const std::string& path) const = 0;
+
+  /// The bytes of regular file `path`. Reading fails with ESTALE once the
+  /// file is not what `stamp` says.
+  virtual Result<std::unique_ptr<BlockSource>> open_file(
+      const std::string& path, const Stamp& stamp) const = 0;
+};
+
+}  // namespace ovl

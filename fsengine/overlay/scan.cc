@@ -1,0 +1,211 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "fsengine/overlay/scan.h"
+
+#include <sys/stat.h>
+
+#include <algorithm>
+#include <condition_variable>
+#include <map>
+#include <mutex>
+#include <optional>
+#include <thread>
+#include <vector>
+
+#include "fsengine/base/paths.h"
+
+namespace ovl {
+namespace {
+
+constexpr unsigned kMaxThreads = 16;
+// Longer values name no path that could exist.
+constexpr size_t kMaxRedirect = 8192;
+
+bool is_whiteout(const LayerObject& object, XattrFamily family) {
+  if (S_ISCHR(object.mode))
+    return object.rdev == DeviceNo{};
+  return S_ISREG(object.mode) && object.size == 0 &&
+         find_xattr(object.xattrs, overlay_xattr(family, "whiteout"));
+}
+
+bool is_opaque(const LayerObject& object, XattrFamily family) {
+  const auto* value =
+      find_xattr(object.xattrs, overlay_xattr(family, "opaque"));
+  return value != nullptr && *value == "y";
+}
+
+XattrSet guest_xattrs(const XattrSet& stored, XattrFamily family) {
+  XattrSet shown;
+  for (const Xattr& xattr : stored)
+    if (auto name = guest_xattr_name(family, xattr.name))
+      shown.push_back({std::move(*name), xattr.value});
+  std::ranges::sort(shown, {}, &Xattr::name);
+  return shown;
+}
+
+class Scanner {
+ public:
+  Scanner(const Layer& layer, uint16_t index, XattrFamily family,
+          NodePool& pool)
+      : layer_(layer), index_(index), family_(family), pool_(pool) {}
+
+  Result<NodeId> run() {
+    const LayerObject top = OVL_TRY(layer_.root());
+    if (!S_ISDIR(top.mode))
+      return fail(ENOTDIR, layer_.name() + ": not a directory");
+    const NodeId root = add_node(top, kNoNode);
+    todo_.push_back({root, ""});
+    run_threads();
+    if (failure_)
+      return tl::unexpected(std::move(*failure_));
+    return root;
+  }
+
+ private:
+  struct Directory {
+    NodeId node;
+    std::string path;
+  };
+
+  void run_threads() {
+    const unsigned count =
+        std::clamp(std::thread::hardware_concurrency(), 1U, kMaxThreads);
+    std::vector<std::thread> threads;
+    for (unsigned i = 0; i < count; ++i)
+      threads.emplace_back([this] { work(); });
+    for (std::thread& thread : threads)
+      thread.join();
+  }
+
+  void work() {
+    while (auto directory = next_directory()) {
+      auto objects = layer_.list(directory->path);
+      const std::lock_guard lock(mutex_);
+      auto status = objects ? add_children(*directory, *objects)
+                            : Status(tl::unexpected(objects.error()));
+      if (!status && !failure_)
+        failure_ = status.error();
+      --busy_;
+      wake_.notify_all();
+    }
+  }
+
+  // Waits while others may still find directories; nothing when all is done.
+  std::optional<Directory> next_directory() {
+    std::unique_lock lock(mutex_);
+    wake_.wait(lock,
+               [this] { return failure_ || !todo_.empty() || busy_ == 0; });
+    if (failure_ || todo_.empty())
+      return std::nullopt;
+    Directory directory = std::move(todo_.back());
+    todo_.pop_back();
+    ++busy_;
+    return directory;
+  }
+
+  Status add_children(const Directory& directory,
+                      const std::vector<LayerObject>& objects) {
+    std::vector<Entry> entries;
+    entries.reserve(objects.size());
+    for (const LayerObject& object : objects) {
+      const std::string path = join_path(directory.path, object.name);
+      if (find_xattr(object.xattrs, overlay_xattr(family_, "metacopy")))
+        return fail(ENOTSUP, join_path(layer_.name(), path) +
+                                 ": metacopy files are not supported yet");
+      if (pool_.strings.full())
+        return fail(EOVERFLOW, layer_.name() + ": too many names");
+      const NodeId node = add_node(object, directory.node);
+      entries.push_back({pool_[node].host_name, node});
+      if (S_ISDIR(object.mode))
+        todo_.push_back({node, path});
+    }
+    keep_own_names(objects, entries);
+    pool_.set_entries(directory.node, std::move(entries));
+    return {};
+  }
+
+  // A second name of a hard link has its first name in the node.
+  void keep_own_names(const std::vector<LayerObject>& objects,
+                      std::vector<Entry>& entries) {
+    for (size_t i = 0; i < objects.size(); ++i)
+      if (pool_.name(entries[i]) != objects[i].name)
+        entries[i].name = pool_.strings.add(objects[i].name);
+  }
+
+  NodeId add_node(const LayerObject& object, NodeId parent) {
+    const bool linked = object.nlink > 1 && !S_ISDIR(object.mode);
+    const std::pair identity(object.dev, object.ino);
+    if (linked)
+      if (const auto at = links_.find(identity); at != links_.end())
+        return at->second;
+    const NodeId node = pool_.add(make_node(object, parent));
+    if (linked)
+      links_.emplace(identity, node);
+    return node;
+  }
+
+  Node make_node(const LayerObject& object, NodeId parent) {
+    Node node;
+    node.layer = index_;
+    node.host_dir = parent;
+    node.host_ino = object.ino;
+    if (parent != kNoNode)
+      node.host_name = pool_.strings.add(object.name);
+    node.mode = static_cast<uint16_t>(object.mode);
+    node.uid = object.uid;
+    node.gid = object.gid;
+    node.size = object.size;
+    node.mtime_sec = object.mtime_sec;
+    node.mtime_nsec = object.mtime_nsec;
+    node.xattrs = pool_.xattrs.intern(guest_xattrs(object.xattrs, family_));
+    set_kind(node, object);
+    set_marks(node, object);
+    return node;
+  }
+
+  void set_kind(Node& node, const LayerObject& object) {
+    if (node.is_dir())
+      node.lower = kNoNode;
+    else if (node.is_symlink())
+      node.target = pool_.strings.add(object.target);
+    else if (node.is_device())
+      node.rdev = object.rdev;
+    else if (node.is_regular())
+      node.holes = pool_.hole_maps.intern(object.holes);
+  }
+
+  void set_marks(Node& node, const LayerObject& object) {
+    if (is_whiteout(object, family_))
+      node.marks |= kMarkWhiteout;
+    if (!node.is_dir())
+      return;
+    if (is_opaque(object, family_))
+      node.marks |= kMarkOpaque;
+    if (const auto* value =
+            find_xattr(object.xattrs, overlay_xattr(family_, "redirect"))) {
+      node.has_redirect = true;
+      node.redirect = pool_.strings.add(
+          value->substr(0, std::min(value->find(char{}), kMaxRedirect)));
+    }
+  }
+
+  const Layer& layer_;
+  const uint16_t index_;
+  const XattrFamily family_;
+  NodePool& pool_;
+
+  std::mutex mutex_;  // guards everything below, and the pool
+  std::condition_variable wake_;
+  std::vector<Directory> todo_;
+  unsigned busy_ = 0;
+  std::optional<Error> failure_;
+  std::map<std::pair<uint64_t, uint64_t>, NodeId> links_;
+};
+
+}  // namespace
+
+Result<NodeId> scan_layer(const Layer& layer, uint16_t index,
+                          XattrFamily family, NodePool& pool) {
+  return Scanner(layer, index, family, pool).run();
+}
+
+}  // namespace ovl

@@ -1,0 +1,32 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//
+// The two prefixes that overlayfs keeps its own attributes under, and how a
+// guest's attributes with such a name are escaped (kernel documentation of
+// overlayfs, "Nesting overlayfs mounts").
+#pragma once
+
+#include <optional>
+#include <string>
+#include <string_view>
+
+namespace ovl {
+
+/// `trusted.overlay.` or, for `mount -o userxattr`, `user.overlay.`.
+enum class XattrFamily { kTrusted, kUser };
+
+/// The stored name of an attribute of overlayfs itself, such as "opaque".
+std::string overlay_xattr(XattrFamily family, std::string_view what);
+
+/// The name that the guest sees for a stored one: the same for a foreign
+/// name, one `overlay.` less for an escaped one, nothing for a private one.
+std::optional<std::string> guest_xattr_name(XattrFamily family,
+                                            std::string_view stored);
+
+/// The name that a guest's attribute is stored under.
+std::string stored_xattr_name(XattrFamily family, std::string_view guest);
+
+/// True for names that a layer's object shows to a guest at all: user,
+/// trusted, security and POSIX ACLs. The rest belongs to the host.
+bool is_carried_xattr(std::string_view name);
+
+}  // namespace ovl
