@@ -1,0 +1,33 @@
+#!/bin/bash
+# SPDX-License-Identifier: BSD-3-Clause
+#
+# Sets up, builds and runs the tests; the exit status is ctest's and the last
+# lines are its summary, in which tests that were skipped are named.
+#
+#   tests/run.sh                    everything: unit tests, tests on mounted
+#                                   devices (root), clang-format, clang-tidy,
+#                                   the sanitizer builds
+#   tests/run.sh --quick            the build and the unit tests
+#   tests/run.sh ... [CTEST_ARGS]   hands the rest to ctest, e.g. -R Layout
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+suite=(-DOVL_CHECK_BUILDS=ON)
+select=()
+if [[ ${1-} == --quick ]]; then
+  shift
+  suite=(-DOVL_CHECK_BUILDS=OFF)
+  select=(-L '^unit$')
+fi
+
+tools/install-deps.sh
+if command -v ccache >/dev/null; then
+  export CMAKE_CXX_COMPILER_LAUNCHER=ccache
+fi
+echo "== configure and build"
+cmake --preset default "${suite[@]}"
+cmake --build --preset default
+
+((EUID == 0)) || echo "== not root: the tests that mount are skipped"
+exec ctest --test-dir build --output-on-failure --no-tests=error \
+  -j "$(nproc)" "${select[@]}" "$@"
