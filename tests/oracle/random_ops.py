@@ -1,0 +1,156 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: BSD-3-Clause
+"""Random file operations on the mounted device and on a plain directory.
+
+For each seed: random lower layers, an upper that is empty or was written by
+the kernel's overlay, a plain directory that is a copy of what the kernel's
+overlay shows. Each round serves the device, compares it with the plain
+directory, does the same random operations in both (with remounts between),
+compares, unmounts, runs e2fsck -fn, stops nbdkit, and then the kernel's
+overlay of lowers and upper must be the plain directory, too. The next round
+starts nbdkit anew over what the last one left; between some rounds the
+kernel's overlay writes to upper.
+
+    random_ops.py [--seed N]... [--fresh COUNT] [--rounds R] [--ops K]
+                  [--redirect-dir on|off|both]
+
+A seed with the same --rounds and --ops does the same again.
+"""
+import argparse
+import pathlib
+import random
+import secrets
+import sys
+
+sys.path.insert(0, str(pathlib.Path(__file__).parents[1] / "support"))
+import ovltest  # noqa: E402
+from ovltest import Failure, Server, say  # noqa: E402
+from random_layers import kernel_ops, make_lowers  # noqa: E402
+from tree_ops import Ops  # noqa: E402
+from treecmp import check_same, dump_dir  # noqa: E402
+
+
+class Story:
+    """One seed, from layers to the last comparison."""
+
+    def __init__(self, space, seed, redirect, args):
+        self.space, self.args, self.redirect = space, args, redirect
+        self.rng = random.Random(seed)
+        self.upper, self.work = space.dir("upper"), space.dir("work")
+        self.lowers = make_lowers(space, self.rng.getrandbits(32))
+        self.plain = space.path / "plain"
+        self.done = {}
+
+    def tell(self):
+        if self.rng.random() < 0.5:
+            self.kernel_writes()
+        self.copy_plain()
+        for number in range(self.args.rounds):
+            self.round(number)
+            if number + 1 < self.args.rounds and self.rng.random() < 0.4:
+                self.kernel_writes()
+                self.copy_plain()
+        self.check_true_upper()
+
+    def kernel_writes(self):
+        kernel_ops(self.space, self.rng.getrandbits(32), self.lowers,
+                   self.upper, self.redirect, self.args.ops)
+
+    def copy_plain(self):
+        ovltest.run("rm", "-rf", self.plain)
+        with ovltest.overlay(self.space, self.lowers, self.upper) as mount:
+            ovltest.copy_tree(mount, self.plain)
+
+    def server(self):
+        layers = ":".join(map(ovltest.escape_layer, self.lowers))
+        return Server(self.space, f"lowerdir={layers}",
+                      f"upperdir={self.upper}", f"workdir={self.work}",
+                      f"redirect_dir={self.redirect}", "size=+1G")
+
+    def round(self, number):
+        with self.server() as server:
+            try:
+                self.check_guest(server, f"round {number}, before")
+                for _ in range(self.rng.randrange(1, 3)):
+                    self.operate(server)
+                self.check_guest(server, f"round {number}, after")
+                server.fsck()
+            except Failure as failure:
+                raise Failure(f"{failure}\n{server.explain()}") from failure
+        self.check_overlay(f"round {number}, nbdkit stopped")
+
+    def operate(self, server):
+        with server.mounted() as guest:
+            ops = Ops(self.rng.getrandbits(32), guest, self.plain)
+            ops.run(self.args.ops)
+            check_same(dump_dir(guest), dump_dir(self.plain), "guest",
+                       "plain", "while still mounted")
+        for key, count in ops.done.items():
+            self.done[key] = self.done.get(key, 0) + count
+
+    def check_guest(self, server, context):
+        with server.mounted(options="ro") as guest:
+            check_same(dump_dir(guest), dump_dir(self.plain), "guest",
+                       "plain", context)
+
+    def check_overlay(self, context):
+        with ovltest.overlay(self.space, self.lowers, self.upper) as mount:
+            check_same(dump_dir(mount), dump_dir(self.plain),
+                       "kernel overlay", "plain", context)
+
+    def check_true_upper(self):
+        """A writable mount, of a copy because the kernel writes to it."""
+        upper = ovltest.copy_tree(self.upper, self.space.path / "upper-copy")
+        work = self.space.dir("work-copy")
+        with ovltest.overlay(self.space, self.lowers, upper, work,
+                             f"redirect_dir={self.redirect}") as mount:
+            check_same(dump_dir(mount), dump_dir(self.plain),
+                       "writable kernel overlay", "plain")
+
+
+def one_seed(space, seed, redirect, args):
+    say(f"seed {seed} redirect_dir={redirect} "
+        f"rounds {args.rounds} ops {args.ops}")
+    inner = ovltest.Workspace(f"seed{seed}")
+    with inner:
+        try:
+            story = Story(inner, seed, redirect, args)
+            story.tell()
+        except BaseException:
+            inner.failed = space.failed = True
+            say(f"this again: random_ops.py --seed {seed} --rounds "
+                f"{args.rounds} --ops {args.ops} --redirect-dir {redirect}")
+            raise
+    good = sum(n for (_, success), n in story.done.items() if success)
+    say(f"  {good} operations done, "
+        f"{sum(story.done.values()) - good} refused alike")
+
+
+def test(space, args):
+    seeds = list(args.seed)
+    if args.fresh:
+        seeds += [secrets.randbelow(2**32) for _ in range(args.fresh)]
+        say(f"fresh seeds: {seeds[-args.fresh:]}")
+    ways = ["on", "off"] if args.redirect_dir == "both" \
+        else [args.redirect_dir]
+    for seed in seeds:
+        for redirect in ways:
+            one_seed(space, seed, redirect, args)
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--seed", type=int, action="append", default=[])
+    parser.add_argument("--fresh", type=int, default=0)
+    parser.add_argument("--rounds", type=int, default=4)
+    parser.add_argument("--ops", type=int, default=150)
+    parser.add_argument("--redirect-dir", default="both",
+                        choices=["on", "off", "both"])
+    args = parser.parse_args()
+    if not args.seed and not args.fresh:
+        args.fresh = 1
+    ovltest.main(test, args)
+
+
+if __name__ == "__main__":
+    main()
