@@ -6,6 +6,7 @@
 #include <CLI/CLI.hpp>
 
 #include "tests/support/host_manifest.h"
+#include "tests/support/layers_manifest.h"
 #include "tests/support/manifest.h"
 
 namespace {
@@ -33,19 +34,33 @@ CLI::App* add_dir_command(CLI::App& app, ovl::HostScan& scan) {
   return dir;
 }
 
+CLI::App* add_layers_command(CLI::App& app, ovl::StackOptions& stack) {
+  CLI::App* layers = app.add_subcommand("layers", "layers, by our own reader");
+  layers->add_option("lower", stack.lowers, "topmost first")->required();
+  layers->add_option("--upper", stack.upper);
+  layers->add_flag_callback(
+      "--userxattr", [&stack] { stack.family = ovl::XattrFamily::kUser; },
+      "the layers use user.overlay.*");
+  return layers;
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
   CLI::App app("Prints the manifest of a tree, one line an object");
   ovl::ManifestFormat format;
   ovl::HostScan host;
+  ovl::StackOptions stack;
   app.require_subcommand(1);
   app.fallthrough();
   add_format_options(app, format);
   add_dir_command(app, host);
+  const CLI::App* layers = add_layers_command(app, stack);
   CLI11_PARSE(app, argc, argv);
 
-  const ovl::Status status = print(ovl::scan_host_tree(host), format);
+  const ovl::Status status = print(
+      layers->parsed() ? ovl::scan_layers(stack) : ovl::scan_host_tree(host),
+      format);
   if (status.has_value())
     return 0;
   std::fprintf(stderr, "treedump: %s\n", status.error().what().c_str());
