@@ -20,6 +20,7 @@ mkdir "$dir/tree"
 echo hello >"$dir/tree/greeting"
 # Prints the first superblock's magic number of the device served by $1.
 magic_by() {
+  rm -f "$dir/disk"
   nbdkit -U - "$1" lowerdir="$dir/tree" \
     --run "nbdcopy \"\$uri\" '$dir/disk'"
   od -An -tx1 -j1080 -N2 "$dir/disk" | tr -d ' '
