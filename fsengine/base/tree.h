@@ -60,8 +60,9 @@ enum class Origin : uint8_t {
 /// Facts of a layer's object that the merge acts on and no tree shows.
 enum NodeMark : uint8_t {
   kMarkNone = 0,
-  kMarkWhiteout = 1,  // hides the name below; chr 0:0 or xattr form
-  kMarkOpaque = 2,    // a directory that hides what is below
+  kMarkWhiteout = 1,    // hides the name below; chr 0:0 or xattr form
+  kMarkOpaque = 2,      // a directory that hides what is below
+  kMarkUnreadable = 4,  // a directory that could not be listed
 };
 
 struct Node {

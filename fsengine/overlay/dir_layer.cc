@@ -1,25 +1,19 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "fsengine/overlay/dir_layer.h"
 
-#include <dirent.h>
 #include <fcntl.h>
 #include <linux/mount.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
 #include <cerrno>
-#include <string_view>
 
+#include "fsengine/base/dir_names.h"
 #include "fsengine/base/paths.h"
 #include "fsengine/overlay/host_object.h"
 
 namespace ovl {
 namespace {
-
-struct DirCloser {
-  void operator()(DIR* dir) const { ::closedir(dir); }
-};
-using DirStream = std::unique_ptr<DIR, DirCloser>;
 
 // overlayfs clones the mount of a layer without its submounts: do the same
 // where we may, so that both see what lies under them.
@@ -30,33 +24,6 @@ Fd open_root(const std::string& path) {
     return Fd(::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
   const Fd clone(static_cast<int>(tree));
   return Fd(::openat(clone.get(), ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-}
-
-Result<DirStream> open_dir(int root, const std::string& path) {
-  Fd fd = OVL_TRY(open_beneath(root, path, O_RDONLY | O_DIRECTORY));
-  const int raw = ::fcntl(fd.get(), F_DUPFD_CLOEXEC, 0);
-  if (raw < 0)
-    return last_error(path + ": dup");
-  DIR* dir = ::fdopendir(raw);
-  if (dir == nullptr) {
-    auto error = last_error(path + ": fdopendir");
-    ::close(raw);
-    return error;
-  }
-  return DirStream(dir);
-}
-
-// The next name, or nullptr at the end or on error (errno is then not 0).
-const char* next_name(DIR* dir) {
-  for (;;) {
-    errno = 0;
-    const dirent* entry = ::readdir(dir);
-    if (entry == nullptr)
-      return nullptr;
-    const std::string_view name = entry->d_name;
-    if (name != "." && name != "..")
-      return entry->d_name;
-  }
 }
 
 }  // namespace
@@ -73,15 +40,15 @@ Result<LayerObject> DirLayer::root() const {
 }
 
 Result<std::vector<LayerObject>> DirLayer::list(const std::string& path) const {
-  const DirStream dir = OVL_TRY(open_dir(root_.get(), path).in(name_));
+  const Fd dir = OVL_TRY(
+      open_beneath(root_.get(), path, O_RDONLY | O_DIRECTORY).in(name_));
+  const std::string where = join_path(name_, path);
+  const auto names = OVL_TRY(list_names(dir.get()).in(where));
   std::vector<LayerObject> objects;
-  while (const char* name = next_name(dir.get())) {
-    auto object = read_host_object(::dirfd(dir.get()), name);
+  objects.reserve(names.size());
+  for (const std::string& name : names)
     objects.push_back(
-        OVL_TRY(std::move(object).in(join_path(join_path(name_, path), name))));
-  }
-  if (errno != 0)
-    return last_error(join_path(name_, path) + ": readdir");
+        OVL_TRY(read_host_object(dir.get(), name).in(join_path(where, name))));
   return objects;
 }
 

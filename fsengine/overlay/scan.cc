@@ -4,6 +4,7 @@
 #include <sys/stat.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <condition_variable>
 #include <map>
 #include <mutex>
@@ -48,7 +49,7 @@ class Scanner {
           NodePool& pool)
       : layer_(layer), index_(index), family_(family), pool_(pool) {}
 
-  Result<NodeId> run() {
+  Result<ScanResult> run() {
     const LayerObject top = OVL_TRY(layer_.root());
     if (!S_ISDIR(top.mode))
       return fail(ENOTDIR, layer_.name() + ": not a directory");
@@ -57,7 +58,7 @@ class Scanner {
     run_threads();
     if (failure_)
       return tl::unexpected(std::move(*failure_));
-    return root;
+    return ScanResult{root, has_unreadable_};
   }
 
  private:
@@ -81,7 +82,7 @@ class Scanner {
       auto objects = layer_.list(directory->path);
       const std::lock_guard lock(mutex_);
       auto status = objects ? add_children(*directory, *objects)
-                            : Status(tl::unexpected(objects.error()));
+                            : not_listed(*directory, objects.error());
       if (!status && !failure_)
         failure_ = status.error();
       --busy_;
@@ -100,6 +101,14 @@ class Scanner {
     todo_.pop_back();
     ++busy_;
     return directory;
+  }
+
+  Status not_listed(const Directory& directory, const Error& error) {
+    if (error.code() != EACCES || directory.path.empty())
+      return tl::unexpected(error);
+    pool_.mutable_node(directory.node).marks |= kMarkUnreadable;
+    has_unreadable_ = true;
+    return {};
   }
 
   Status add_children(const Directory& directory,
@@ -197,14 +206,15 @@ class Scanner {
   std::condition_variable wake_;
   std::vector<Directory> todo_;
   unsigned busy_ = 0;
+  bool has_unreadable_ = false;
   std::optional<Error> failure_;
   std::map<std::pair<uint64_t, uint64_t>, NodeId> links_;
 };
 
 }  // namespace
 
-Result<NodeId> scan_layer(const Layer& layer, uint16_t index,
-                          XattrFamily family, NodePool& pool) {
+Result<ScanResult> scan_layer(const Layer& layer, uint16_t index,
+                              XattrFamily family, NodePool& pool) {
   return Scanner(layer, index, family, pool).run();
 }
 

@@ -10,12 +10,18 @@
 
 namespace ovl {
 
+struct ScanResult {
+  NodeId root = kNoNode;
+  bool has_unreadable = false;  // some directory got kMarkUnreadable
+};
+
 /// Adds every object of `layer` to the pool, several threads listing
-/// directories at once, and returns its root. Whiteouts are nodes with a mark;
+/// directories at once, and returns the root. Whiteouts are nodes with a mark;
 /// opaque and redirect are noted on their directories; the names of a hard
-/// link share a node; attributes are as the guest sees them. Node order
-/// depends on timing: nothing visible may depend on it.
-Result<NodeId> scan_layer(const Layer& layer, uint16_t index,
-                          XattrFamily family, NodePool& pool);
+/// link share a node; attributes are as the guest sees them. A directory that
+/// we may not list has a mark and no entries. Node order depends on timing:
+/// nothing visible may depend on it.
+Result<ScanResult> scan_layer(const Layer& layer, uint16_t index,
+                              XattrFamily family, NodePool& pool);
 
 }  // namespace ovl

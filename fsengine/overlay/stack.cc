@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "fsengine/overlay/stack.h"
 
+#include <cerrno>
+
+#include "fsengine/base/paths.h"
 #include "fsengine/overlay/dir_layer.h"
 #include "fsengine/overlay/merge.h"
 #include "fsengine/overlay/scan.h"
@@ -9,8 +12,30 @@ namespace ovl {
 
 Result<NodeId> Stack::add(uint16_t index, NodeId below, XattrFamily family) {
   const Layer& layer = *layers_[index];
-  const NodeId top = OVL_TRY(scan_layer(layer, index, family, pool_));
-  return merge_layer(layer, top, below, family, pool_);
+  const ScanResult scan = OVL_TRY(scan_layer(layer, index, family, pool_));
+  has_unreadable_ |= scan.has_unreadable;
+  return merge_layer(layer, scan.root, below, family, pool_);
+}
+
+// What is hidden may be unreadable; what is shown may not silently be empty.
+Status Stack::refuse_visible_unreadable() const {
+  std::vector<NodeId> walk{merged_root_};
+  while (!walk.empty()) {
+    const Node& directory = pool_[walk.back()];
+    walk.pop_back();
+    for (const Node* part = &directory;; part = &pool_[part->lower]) {
+      if (part->marks & kMarkUnreadable)
+        return fail(EACCES, join_path(layer(part->layer).name(),
+                                      host_path(pool_, *part)) +
+                                ": directory may not be read");
+      if (part->lower == kNoNode)
+        break;
+    }
+    for (const Entry& entry : pool_.entries(directory))
+      if (pool_[entry.node].is_dir())
+        walk.push_back(entry.node);
+  }
+  return {};
 }
 
 Result<std::unique_ptr<Stack>> Stack::open(const StackOptions& options) {
@@ -30,6 +55,8 @@ Result<std::unique_ptr<Stack>> Stack::open(const StackOptions& options) {
   if (options.upper)
     root = OVL_TRY(stack->add(0, root, options.family).in("upperdir"));
   stack->merged_root_ = root;
+  if (stack->has_unreadable_)
+    OVL_TRY(stack->refuse_visible_unreadable());
   return stack;
 }
 

@@ -45,10 +45,13 @@ class Stack {
   Stack() = default;
   Result<NodeId> add(uint16_t index, NodeId below, XattrFamily family);
 
+  Status refuse_visible_unreadable() const;
+
   NodePool pool_;
   std::vector<std::unique_ptr<Layer>> layers_;
   NodeId lower_root_ = kNoNode;
   NodeId merged_root_ = kNoNode;
+  bool has_unreadable_ = false;
 };
 
 }  // namespace ovl

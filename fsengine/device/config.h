@@ -1,0 +1,30 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#pragma once
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "fsengine/overlay/file_reader.h"
+#include "fsengine/overlay/owner_policy.h"
+#include "images/image.h"
+
+namespace ovl {
+
+/// What the user asked for; nothing means the default that README names.
+/// Paths are absolute.
+struct DeviceConfig {
+  std::vector<std::string> lowers;  // first is topmost
+  std::optional<std::string> upper;
+  std::optional<std::string> work;
+  std::optional<SizeRequest> size;
+  std::string label;
+  std::optional<Uuid> uuid;
+  std::optional<bool> journal;
+  std::optional<bool> redirect_dir;
+  std::optional<bool> userxattr;
+  OwnerPolicy owner = OwnerPolicy::kKeep;
+  Report report;
+};
+
+}  // namespace ovl

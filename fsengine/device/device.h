@@ -1,0 +1,79 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//
+// The device: what the guest reads and writes. The base image comes from the
+// layers, what the guest wrote lies over it in the store, and write_back
+// brings upper to the tree that the guest left.
+//
+// Requests are safe from any number of threads at once; open, write_back and
+// destruction are for one thread with no requests in flight.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <span>
+
+#include "fsengine/base/os.h"
+#include "fsengine/base/result.h"
+#include "fsengine/device/config.h"
+#include "fsengine/device/places.h"
+#include "fsengine/overlay/file_reader.h"
+#include "fsengine/overlay/stack.h"
+#include "fsengine/store/block_store.h"
+#include "images/image.h"
+
+namespace ovl {
+
+class Device {
+ public:
+  /// Scans and lays out; takes up what an earlier run kept. Creates nothing on
+  /// disk. Errors name the parameter and the path.
+  static Result<std::unique_ptr<Device>> open(DeviceConfig config, Os& os);
+
+  uint64_t size() const { return image_->size(); }
+  bool is_writable() const { return places_.has_value(); }
+
+  /// REQUIRES, for all requests: the range lies in the device.
+  Status read(uint64_t offset, std::span<std::byte> out);
+  Status write(uint64_t offset, std::span<const std::byte> bytes);
+  Status zero(uint64_t offset, uint64_t length);
+  Status flush();
+
+  /// Brings upper to the tree on the device, and drops the store. When the
+  /// file system is not clean, or anything fails before upper is touched,
+  /// upper is as it was, the store is kept, and the error says so.
+  Status write_back();
+
+ private:
+  explicit Device(DeviceConfig config, Os& os)
+      : config_(std::move(config)), os_(os) {}
+
+  Status open_stack();
+  Status open_image();
+  Status open_store();
+  Result<BlockStore*> ensure_store();
+  BaseIdentity base_identity() const;
+
+  Status read_base(uint64_t offset, std::span<std::byte> out);
+  Status read_segment(const Segment& segment, uint64_t offset,
+                      std::span<std::byte> out);
+  template <typename Change>
+  Status change_part(uint64_t offset, uint64_t length, Change change);
+  Status apply_to_upper();
+
+  const DeviceConfig config_;
+  Os& os_;
+  std::optional<Places> places_;  // when writable
+  std::unique_ptr<Stack> stack_;
+  std::unique_ptr<FileReader> files_;
+  std::unique_ptr<Image> image_;
+
+  std::mutex store_mutex_;  // creation of the store, and partial blocks
+  Fd state_dir_;
+  std::unique_ptr<BlockStore> store_owner_;
+  std::atomic<BlockStore*> store_ = nullptr;  // none before the first write
+};
+
+}  // namespace ovl

@@ -1,0 +1,172 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "fsengine/device/places.h"
+
+#include <fcntl.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+
+#include <cerrno>
+
+#include "fsengine/base/dir_names.h"
+#include "fsengine/device/host_facts.h"
+
+namespace ovl {
+namespace {
+
+const char* const kStateDir = "ovl";
+
+struct Place {
+  std::string what;  // `lowerdir: /path`
+  bool writable;     // upper or work
+  Fd fd;
+  struct stat st {};
+};
+
+bool same_object(const struct stat& a, const struct stat& b) {
+  return a.st_dev == b.st_dev && a.st_ino == b.st_ino;
+}
+
+Result<Place> open_place(const std::string& parameter, const std::string& path,
+                         bool writable) {
+  Place place{parameter + ": " + path, writable, {}, {}};
+  place.fd = Fd(::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  if (!place.fd.is_open() || ::fstat(place.fd.get(), &place.st) != 0)
+    return last_error(place.what);
+  return place;
+}
+
+Result<uint64_t> mount_id(const Place& place) {
+  struct statx st {};
+  if (::statx(place.fd.get(), "", AT_EMPTY_PATH, STATX_MNT_ID, &st) != 0)
+    return last_error(place.what + ": statx");
+  return st.stx_mnt_id;
+}
+
+// Walks up from `inner` within its file system.
+Result<bool> lies_in(const Place& inner, const Place& outer) {
+  Fd at(::openat(inner.fd.get(), ".", O_PATH | O_CLOEXEC));
+  struct stat st = inner.st;
+  for (;;) {
+    if (same_object(st, outer.st))
+      return true;
+    Fd up(::openat(at.get(), "..", O_PATH | O_CLOEXEC));
+    struct stat parent {};
+    if (!up.is_open() || ::fstat(up.get(), &parent) != 0)
+      return last_error(inner.what + ": ..");
+    if (same_object(st, parent) || parent.st_dev != st.st_dev)
+      return false;
+    at = std::move(up);
+    st = parent;
+  }
+}
+
+Status refuse_overlap(const Place& a, const Place& b) {
+  if (OVL_TRY(lies_in(a, b)))
+    return fail(ELOOP, a.what + ": lies in " + b.what);
+  if (OVL_TRY(lies_in(b, a)))
+    return fail(ELOOP, b.what + ": lies in " + a.what);
+  return {};
+}
+
+Status check_same_mount(const Place& upper, const Place& work) {
+  if (upper.st.st_dev != work.st.st_dev)
+    return fail(EXDEV, work.what + ": not on the file system of " + upper.what);
+  if (OVL_TRY(mount_id(upper)) != OVL_TRY(mount_id(work)))
+    return fail(EXDEV, work.what + ": not on the mount of " + upper.what);
+  return {};
+}
+
+Result<bool> is_empty_dir(int parent, const char* path) {
+  const Fd fd(
+      ::openat(parent, path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
+  if (!fd.is_open() && errno == ENOENT)
+    return true;
+  if (!fd.is_open())
+    return last_error(path);
+  return OVL_TRY(list_names(fd.get()).in(path)).empty();
+}
+
+// What another user of the upper left in work that we would misread.
+Status check_foreign_state(const Place& work) {
+  if (!OVL_TRY(is_empty_dir(work.fd.get(), "index").in(work.what)))
+    return fail(ENOTSUP, work.what +
+                             "/index: not empty: upperdir was mounted with "
+                             "index=on, which is not supported");
+  if (!OVL_TRY(is_empty_dir(work.fd.get(), "work/incompat").in(work.what)))
+    return fail(EBUSY, work.what +
+                           "/work/incompat: not empty: upperdir was left "
+                           "unsettled by a volatile mount");
+  return {};
+}
+
+Status check_writable(const std::vector<Place>& places) {
+  const Place& upper = places[places.size() - 2];
+  const Place& work = places.back();
+  OVL_TRY(check_same_mount(upper, work));
+  return check_foreign_state(work);
+}
+
+Status check_owner_policy(const DeviceConfig& config) {
+  if (is_privileged() || config.owner == OwnerPolicy::kSquash)
+    return {};
+  return fail(EPERM,
+              "owner: owners cannot be kept in upperdir without privilege: "
+              "use owner=squash");
+}
+
+}  // namespace
+
+Status check_layers(const DeviceConfig& config) {
+  std::vector<Place> places;
+  for (const std::string& lower : config.lowers)
+    places.push_back(OVL_TRY(open_place("lowerdir", lower, false)));
+  if (config.upper)
+    places.push_back(OVL_TRY(open_place("upperdir", *config.upper, true)));
+  if (config.work)
+    places.push_back(OVL_TRY(open_place("workdir", *config.work, true)));
+
+  for (size_t i = 0; i < places.size(); ++i)
+    for (size_t j = i + 1; j < places.size(); ++j)
+      if (places[i].writable || places[j].writable)
+        OVL_TRY(refuse_overlap(places[j], places[i]));
+  if (!config.upper || !config.work)
+    return {};
+  OVL_TRY(check_writable(places));
+  return check_owner_policy(config);
+}
+
+Result<Places> Places::open(const DeviceConfig& config) {
+  Places places;
+  places.upper_ =
+      std::move(OVL_TRY(open_place("upperdir", *config.upper, true)).fd);
+  Place work = OVL_TRY(open_place("workdir", *config.work, true));
+  if (::flock(work.fd.get(), LOCK_EX | LOCK_NB) != 0)
+    return fail(EBUSY, work.what + ": in use by another server");
+  places.work_ = std::move(work.fd);
+  return places;
+}
+
+Result<Fd> Places::state_dir() const {
+  Fd fd(::openat(work(), kStateDir,
+                 O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
+  if (!fd.is_open() && errno != ENOENT)
+    return last_error("workdir: ovl: open");
+  return fd;
+}
+
+Result<Fd> Places::ensure_state_dir(Os& os) const {
+  auto made = os.make_dir({work(), kStateDir}, 0700);
+  if (!made && made.error().code() != EEXIST)
+    return tl::unexpected(made.error().in("workdir"));
+  Fd fd = OVL_TRY(state_dir());
+  if (!fd.is_open())
+    return system_error(ENOENT, "workdir: ovl: open");
+  // A default ACL of workdir must not be inherited by what is staged here.
+  auto cleared = os.remove_xattr({fd.get(), "."}, "system.posix_acl_default");
+  if (!cleared && cleared.error().code() != ENODATA &&
+      cleared.error().code() != EOPNOTSUPP)
+    return tl::unexpected(cleared.error().in("workdir: ovl"));
+  return fd;
+}
+
+}  // namespace ovl

@@ -1,0 +1,40 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//
+// The directories that a device works in, opened and checked before anything
+// is created: they exist, upper and work are on one mount, and no layer lies
+// in another as overlayfs forbids it.
+#pragma once
+
+#include <string>
+
+#include "fsengine/base/fd.h"
+#include "fsengine/base/os.h"
+#include "fsengine/base/result.h"
+#include "fsengine/device/config.h"
+
+namespace ovl {
+
+/// Every check that needs no scan. Errors name the parameter and the path.
+Status check_layers(const DeviceConfig& config);
+
+/// upperdir and workdir of a writable device, work locked against a second
+/// server for as long as this lives (fork included).
+class Places {
+ public:
+  /// REQUIRES: check_layers passed; config.upper and config.work are set.
+  static Result<Places> open(const DeviceConfig& config);
+
+  int upper() const { return upper_.get(); }
+  int work() const { return work_.get(); }
+
+  /// workdir/ovl, or an Fd that is not open when it does not exist.
+  Result<Fd> state_dir() const;
+  /// The same, made when missing.
+  Result<Fd> ensure_state_dir(Os& os) const;
+
+ private:
+  Fd upper_;
+  Fd work_;
+};
+
+}  // namespace ovl

@@ -1,0 +1,182 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//
+// The door to nbdkit: callbacks and nothing else. No exception crosses it.
+#define NBDKIT_API_VERSION 2
+#define THREAD_MODEL NBDKIT_THREAD_MODEL_PARALLEL
+
+#include <nbdkit-plugin.h>
+
+#include <cerrno>
+#include <cstdint>
+#include <memory>
+#include <new>
+#include <span>
+#include <string>
+
+#include "fsengine/device/device.h"
+#include "plugin/parameters.h"
+
+namespace {
+
+using ovl::Device;
+using ovl::Parameters;
+using ovl::Status;
+
+struct Server {
+  Parameters parameters;
+  std::unique_ptr<Device> device;
+};
+std::unique_ptr<Server> server;
+
+// Runs `body`, a Status by value, and answers nbdkit with 0 or with -1 and
+// the error, reported once.
+template <typename Body>
+int at_boundary(Body body) noexcept {
+  try {
+    const Status status = body();
+    if (status)
+      return 0;
+    nbdkit_error("%s", status.error().what().c_str());
+    nbdkit_set_error(status.error().code());
+  } catch (const std::bad_alloc&) {
+    nbdkit_error("out of memory");
+    nbdkit_set_error(ENOMEM);
+  }
+  return -1;
+}
+
+void ovl_load() {
+  server = std::make_unique<Server>();
+}
+
+void ovl_unload() {
+  server.reset();
+}
+
+int ovl_config(const char* key, const char* value) {
+  return at_boundary([&] { return server->parameters.set(key, value); });
+}
+
+int ovl_config_complete() {
+  return at_boundary([] { return server->parameters.check(); });
+}
+
+int ovl_get_ready() {
+  return at_boundary([]() -> Status {
+    ovl::DeviceConfig config = server->parameters.config();
+    config.report = [](const std::string& line) {
+      nbdkit_error("%s", line.c_str());
+    };
+    server->device = OVL_TRY(Device::open(config, ovl::host_os()));
+    return {};
+  });
+}
+
+void ovl_cleanup() {
+  if (server->device && server->device->is_writable())
+    at_boundary([] { return server->device->write_back(); });
+}
+
+void* ovl_open(int) {
+  return NBDKIT_HANDLE_NOT_NEEDED;
+}
+
+int64_t ovl_get_size(void*) {
+  return static_cast<int64_t>(server->device->size());
+}
+
+int ovl_can_write(void*) {
+  return server->device->is_writable() ? 1 : 0;
+}
+int ovl_yes(void*) {
+  return 1;
+}
+int ovl_no(void*) {
+  return 0;
+}
+
+int ovl_block_size(void*, uint32_t* minimum, uint32_t* preferred,
+                   uint32_t* maximum) {
+  *minimum = 1;
+  *preferred = ovl::kBlockSize;
+  *maximum = UINT32_MAX;
+  return 0;
+}
+
+int ovl_pread(void*, void* buffer, uint32_t count, uint64_t offset, uint32_t) {
+  return at_boundary([=] {
+    return server->device->read(offset,
+                                {static_cast<std::byte*>(buffer), count});
+  });
+}
+
+int ovl_pwrite(void*, const void* buffer, uint32_t count, uint64_t offset,
+               uint32_t) {
+  return at_boundary([=] {
+    return server->device->write(
+        offset, {static_cast<const std::byte*>(buffer), count});
+  });
+}
+
+// ext4 zeroes inode tables through loop with requests that arrive as TRIM:
+// trimmed bytes must read as zeros, so the two are one.
+int ovl_zero(void*, uint32_t count, uint64_t offset, uint32_t) {
+  return at_boundary([=] { return server->device->zero(offset, count); });
+}
+
+int ovl_flush(void*, uint32_t) {
+  return at_boundary([] { return server->device->flush(); });
+}
+
+const char kConfigHelp[] =
+    "lowerdir=<PATH>[:<PATH>...]  (required) Lower layers, topmost first.\n"
+    "upperdir=<DIR>               Upper layer, the one that is written to.\n"
+    "workdir=<DIR>                Directory of ours beside upperdir.\n"
+    "size=<SIZE>|+<SIZE>          Size of the device, or free space in it.\n"
+    "type=ext2                    File system type.\n"
+    "label=<LABEL>                File system label.\n"
+    "uuid=<UUID>                  File system UUID.\n"
+    "journal=yes|no               Put a journal into the image.\n"
+    "redirect_dir=on|off          Record moved directories as redirects.\n"
+    "userxattr=yes|no             Use user.overlay. attributes.\n"
+    "owner=keep|squash            What becomes of the guest's owners.";
+
+nbdkit_plugin make_plugin() {
+  nbdkit_plugin plugin{};
+  plugin.name = "ovl";
+  plugin.version = OVL_VERSION;
+  plugin.longname = "overlay of directories as an ext2 disk";
+  plugin.description =
+      "Serves an ext2 file system whose tree is the overlay of lower "
+      "directories and an upper one, and writes changes back to upper.";
+  plugin.magic_config_key = "lowerdir";
+  plugin.config_help = kConfigHelp;
+  plugin.errno_is_preserved = 1;
+  plugin.load = ovl_load;
+  plugin.unload = ovl_unload;
+  plugin.config = ovl_config;
+  plugin.config_complete = ovl_config_complete;
+  plugin.get_ready = ovl_get_ready;
+  plugin.cleanup = ovl_cleanup;
+  plugin.open = ovl_open;
+  plugin.get_size = ovl_get_size;
+  plugin.block_size = ovl_block_size;
+  plugin.can_write = ovl_can_write;
+  plugin.can_flush = ovl_can_write;
+  plugin.can_trim = ovl_can_write;
+  plugin.can_zero = ovl_can_write;
+  plugin.can_multi_conn = ovl_yes;
+  plugin.is_rotational = ovl_no;
+  plugin.pread = ovl_pread;
+  plugin.pwrite = ovl_pwrite;
+  plugin.zero = ovl_zero;
+  plugin.trim = ovl_zero;
+  plugin.flush = ovl_flush;
+  return plugin;
+}
+
+nbdkit_plugin plugin = make_plugin();
+
+}  // namespace
+
+NBDKIT_REGISTER_PLUGIN(plugin)
