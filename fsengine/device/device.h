@@ -8,6 +8,7 @@
 // destruction are for one thread with no requests in flight.
 #pragma once
 
+#include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
@@ -25,6 +26,8 @@
 #include "images/image.h"
 
 namespace ovl {
+
+class ExtReader;
 
 class Device {
  public:
@@ -47,8 +50,7 @@ class Device {
   Status write_back();
 
  private:
-  explicit Device(DeviceConfig config, Os& os)
-      : config_(std::move(config)), os_(os) {}
+  Device(DeviceConfig config, Os& os);
 
   Status open_stack();
   Status open_image();
@@ -62,9 +64,12 @@ class Device {
   template <typename Change>
   Status change_part(uint64_t offset, uint64_t length, Change change);
   Status apply_to_upper();
+  Status write_tree(Tree guest, ExtReader& reader);
 
   const DeviceConfig config_;
   Os& os_;
+  const XattrFamily family_;
+  const bool redirect_dir_;
   std::optional<Places> places_;  // when writable
   std::unique_ptr<Stack> stack_;
   std::unique_ptr<FileReader> files_;

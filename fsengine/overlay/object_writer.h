@@ -1,0 +1,46 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#pragma once
+
+#include "fsengine/base/os.h"
+#include "fsengine/base/result.h"
+#include "fsengine/base/tree.h"
+#include "fsengine/overlay/upper_target.h"
+
+namespace ovl {
+
+/// Makes objects in staging as upper must have them, and changes attributes of
+/// objects that upper has. Errors name the call, not the path.
+class ObjectWriter {
+ public:
+  explicit ObjectWriter(const UpperTarget& target) : target_(target) {}
+
+  /// Makes anything but a directory: content, then attributes. ENOTSUP for a
+  /// 0:0 character device, which overlayfs would take for a whiteout.
+  Status make(const At& at, NodeId id);
+
+  Status make_whiteout(const At& at);
+
+  /// Gives a new object all of the node's attributes, its time last.
+  Status set_attributes(const At& at, const Node& node);
+
+  /// Brings an object from the attributes of `from` to those of `node`, its
+  /// time last; attributes of overlayfs itself stay.
+  Status change_attributes(const At& at, const Node& from, const Node& node);
+
+  Status set_opaque(const At& at);
+  Status set_redirect(const At& at, const std::string& path);
+
+ private:
+  Status make_file(const At& at, NodeId id);
+  Status copy_content(int fd, NodeId id);
+  Status copy_range(int fd, const BlockSource& from, uint64_t at, uint64_t end);
+  Status set_owner(const At& at, const Node& node);
+  Status set_mode(const At& at, const Node& node);
+  Status set_xattrs(const At& at, const XattrSet& set, const XattrSet& have);
+  Status remove_xattrs(const At& at, const XattrSet& set, const XattrSet& have);
+  Status set_time(const At& at, const Node& node);
+
+  const UpperTarget& target_;
+};
+
+}  // namespace ovl

@@ -1,0 +1,73 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//
+// The upper directory as a pure function of trees: what must stand in it so
+// that overlayfs shows the guest's tree over the lowers. Nothing on disk is
+// looked at. The essay is in the .cc.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "fsengine/base/result.h"
+#include "fsengine/base/tree.h"
+#include "fsengine/overlay/owner_policy.h"
+
+namespace ovl {
+
+/// One name in a directory of upper.
+struct WantedName {
+  enum class Kind {
+    kWhiteout,  // hides the name of a lower
+    kFile,      // `node`, not a directory, in full
+    kDir,       // dirs[dir]
+    kKeep,      // what upper has there now, untouched with all below it
+  };
+  std::string_view name;
+  Kind kind = Kind::kFile;
+  NodeId node = kNoNode;
+  uint32_t dir = 0;
+};
+
+/// One directory of upper.
+struct WantedDir {
+  NodeId node = kNoNode;   // the guest's directory
+  NodeId lower = kNoNode;  // the lower directory that shows through it
+  uint32_t parent = 0;     // index of its directory; its own for the root
+  std::string_view name;
+  bool wanted = true;    // false: shows through, nothing stands in upper
+  bool kept = false;     // upper has this very directory at this place
+  bool opaque = false;   // cut off what a lower has at its name
+  std::string redirect;  // absolute path in the lowers, when not at its place
+  std::vector<WantedName> names;
+};
+
+struct UpperPlan {
+  std::vector<WantedDir> dirs;  // parents before children; [0] is the root
+
+  /// Path of dirs[index] beneath the root of upper; "" for the root.
+  std::string path(uint32_t index) const;
+};
+
+struct PlanInput {
+  Tree lower;   // the merge of the lowers alone
+  Tree merged;  // what the guest's tree was made from
+  Tree guest;
+  bool redirect_dir = true;  // false: copy moved lower directories in full
+  OwnerPolicy owner = OwnerPolicy::kKeep;
+};
+
+UpperPlan plan_upper(const PlanInput& input);
+
+/// The layer's object that `node` is, or is a newer state of; kNoNode for one
+/// that the guest made.
+NodeId layer_object(const NodePool& pool, NodeId node);
+
+/// True for an object of upper itself.
+bool is_upper_object(const NodePool& pool, NodeId node);
+
+/// Do the attributes that upper can carry under `owner` agree?
+bool same_carried_attributes(const Node& a, const Node& b, OwnerPolicy owner);
+
+}  // namespace ovl

@@ -1,0 +1,241 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "fsengine/overlay/upper_stage.h"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+
+#include <cerrno>
+#include <ranges>
+
+#include "fsengine/base/dir_names.h"
+#include "fsengine/base/paths.h"
+
+namespace ovl {
+
+Result<StagedUpper> UpperStage::run() {
+  const auto count = static_cast<uint32_t>(plan_.dirs.size());
+  staged_path_.resize(count);
+  for (uint32_t i = 0; i < count; ++i) {
+    if (!plan_.dirs[i].wanted)
+      continue;
+    auto status = plan_.dirs[i].kept ? compare_dir(i) : build_dir(i);
+    OVL_TRY(std::move(status).in("upperdir: " + plan_.path(i)));
+  }
+  for (uint32_t i = count; i-- > 0;)
+    if (plan_.dirs[i].wanted && !plan_.dirs[i].kept)
+      OVL_TRY(finish_dir(i).in("upperdir: " + plan_.path(i)));
+  settle_dirs();
+  return std::move(result_);
+}
+
+Result<Fd> UpperStage::open_kept(uint32_t index) const {
+  Fd fd = OVL_TRY(
+      open_beneath(target_.upper, plan_.path(index), O_RDONLY | O_DIRECTORY));
+  struct stat st {};
+  if (::fstat(fd.get(), &st) != 0)
+    return last_error("fstat");
+  const NodeId object = layer_object(target_.pool, plan_.dirs[index].node);
+  if (st.st_ino != target_.pool[object].host_ino)
+    return system_error(ESTALE, "directory was changed by somebody else");
+  return fd;
+}
+
+Result<UpperStage::Present> UpperStage::look_up(int dir,
+                                                const std::string& name) {
+  struct stat st {};
+  Present present;
+  if (::fstatat(dir, name.c_str(), &st, AT_SYMLINK_NOFOLLOW) == 0) {
+    present.exists = true;
+    present.mode = st.st_mode;
+    present.ino = st.st_ino;
+    present.whiteout = S_ISCHR(st.st_mode) && st.st_rdev == 0;
+    return present;
+  }
+  if (errno != ENOENT)
+    return last_error(name + ": stat");
+  return present;
+}
+
+Status UpperStage::compare_dir(uint32_t index) {
+  const Fd dir = OVL_TRY(open_kept(index));
+  const auto names = OVL_TRY(list_names(dir.get()));
+  std::unordered_set<std::string_view> unwanted(names.begin(), names.end());
+  for (const WantedName& wanted : plan_.dirs[index].names) {
+    const std::string name(wanted.name);
+    unwanted.erase(wanted.name);
+    const Present present = OVL_TRY(look_up(dir.get(), name));
+    OVL_TRY(compare_name(index, wanted, present).in(name));
+  }
+  for (const std::string& name : names)
+    if (unwanted.contains(name))
+      remove(index, name);
+  return {};
+}
+
+Status UpperStage::compare_name(uint32_t index, const WantedName& wanted,
+                                const Present& present) {
+  using Kind = WantedName::Kind;
+  const bool stays = wanted.kind == Kind::kKeep ||
+                     (wanted.kind == Kind::kDir && plan_.dirs[wanted.dir].kept);
+  if (stays && !present.exists)
+    return system_error(ESTALE, "removed by somebody else");
+  if (stays || (wanted.kind == Kind::kWhiteout && present.whiteout))
+    return {};
+  if (wanted.kind == Kind::kFile && is_in_place(wanted.node, present)) {
+    settle_file(wanted.node, join_path(plan_.path(index), wanted.name));
+    return {};
+  }
+  return replace(index, wanted, present);
+}
+
+Status UpperStage::replace(uint32_t index, const WantedName& wanted,
+                           const Present& present) {
+  PublishStep step;
+  step.dir = index;
+  step.name = wanted.name;
+  step.staged = new_staged_name();
+  step.hides = wanted.kind == WantedName::Kind::kWhiteout;
+  const bool with_dir =
+      wanted.kind == WantedName::Kind::kDir || S_ISDIR(present.mode);
+  if (present.exists)
+    step.kind =
+        with_dir ? PublishStep::Kind::kExchange : PublishStep::Kind::kReplace;
+  const At at{target_.staging, step.staged};
+  add_step(step);
+  return build_name(index, wanted, at, step.staged);
+}
+
+void UpperStage::remove(uint32_t index, const std::string& name) {
+  add_step({PublishStep::Kind::kRemove, index, name, new_staged_name(), true});
+}
+
+void UpperStage::add_step(PublishStep step) {
+  touched_.insert(step.dir);
+  result_.steps.push_back(std::move(step));
+}
+
+Status UpperStage::build_dir(uint32_t index) {
+  const std::string& path = staged_path_[index];
+  const SplitPath split = split_path(path);
+  const Fd parent =
+      OVL_TRY(open_beneath(target_.staging, split.dir, O_RDONLY | O_DIRECTORY));
+  OVL_TRY(target_.os.make_dir({parent.get(), std::string(split.name)}, 0700));
+  const Fd dir =
+      OVL_TRY(open_beneath(target_.staging, path, O_RDONLY | O_DIRECTORY));
+  for (const WantedName& wanted : plan_.dirs[index].names) {
+    const At at{dir.get(), std::string(wanted.name)};
+    OVL_TRY(build_name(index, wanted, at, join_path(path, wanted.name)));
+  }
+  return {};
+}
+
+Status UpperStage::build_name(uint32_t index, const WantedName& wanted,
+                              const At& at, const std::string& staged) {
+  switch (wanted.kind) {
+    case WantedName::Kind::kWhiteout:
+      return writer_.make_whiteout(at);
+    case WantedName::Kind::kDir:
+      staged_path_[wanted.dir] = staged;
+      return {};
+    case WantedName::Kind::kFile:
+      settle_file(wanted.node, join_path(plan_.path(index), wanted.name));
+      return make_or_link(wanted.node, at, {false, staged});
+    case WantedName::Kind::kKeep:
+      break;
+  }
+  return fail(EINVAL, "planned to be kept in a directory that is new");
+}
+
+// Complete before it can be seen, but for the permission to move it.
+Status UpperStage::finish_dir(uint32_t index) {
+  const WantedDir& dir = plan_.dirs[index];
+  const Node& node = target_.pool[dir.node];
+  const SplitPath split = split_path(staged_path_[index]);
+  const Fd parent =
+      OVL_TRY(open_beneath(target_.staging, split.dir, O_RDONLY | O_DIRECTORY));
+  const At at{parent.get(), std::string(split.name)};
+  if (dir.opaque)
+    OVL_TRY(writer_.set_opaque(at));
+  if (!dir.redirect.empty())
+    OVL_TRY(writer_.set_redirect(at, dir.redirect));
+  OVL_TRY(writer_.set_attributes(at, node));
+  const bool unmovable = !target_.privileged && (node.mode & 0700) != 0700;
+  if (!unmovable || !plan_.dirs[dir.parent].kept)
+    return {};
+  result_.attributes.push_back({plan_.path(index), kNoNode, dir.node, false});
+  return target_.os.chmod(at, node.mode | 0700);
+}
+
+bool UpperStage::is_reusable(NodeId id) const {
+  const NodePool& pool = target_.pool;
+  const NodeId object = layer_object(pool, id);
+  const Node& node = pool[id];
+  if (!is_upper_object(pool, object) || node.content_changed)
+    return false;
+  const Node& old = pool[object];
+  return (old.mode & S_IFMT) == (node.mode & S_IFMT) &&
+         (!node.is_device() || old.rdev == node.rdev);
+}
+
+bool UpperStage::is_in_place(NodeId node, const Present& present) const {
+  if (!present.exists || !is_reusable(node))
+    return false;
+  const NodeId object = layer_object(target_.pool, node);
+  return present.ino == target_.pool[object].host_ino;
+}
+
+Status UpperStage::make_or_link(NodeId node, const At& at, const Place& here) {
+  if (const auto first = first_place_.find(node); first != first_place_.end())
+    return link_from(first->second, node, at);
+  if (is_reusable(node)) {
+    const NodeId object = layer_object(target_.pool, node);
+    return link_from({true, host_path(target_.pool, target_.pool[object])},
+                     node, at);
+  }
+  first_place_[node] = here;
+  return writer_.make(at, node);
+}
+
+Status UpperStage::link_from(const Place& place, NodeId node, const At& at) {
+  const int root = place.in_upper ? target_.upper : target_.staging;
+  const SplitPath split = split_path(place.path);
+  const Fd dir = OVL_TRY(open_beneath(root, split.dir, O_RDONLY | O_DIRECTORY));
+  OVL_TRY(target_.os.link({dir.get(), std::string(split.name)}, at));
+  if (!place.in_upper)
+    return {};
+  const Present linked = OVL_TRY(look_up(at.dir, at.name));
+  const NodeId object = layer_object(target_.pool, node);
+  if (linked.ino != target_.pool[object].host_ino)
+    return system_error(ESTALE, place.path + ": changed by somebody else");
+  return {};
+}
+
+// An object of upper that stays one: its attributes change in place, once.
+void UpperStage::settle_file(NodeId node, const std::string& path) {
+  const NodePool& pool = target_.pool;
+  const NodeId object = layer_object(pool, node);
+  if (!is_reusable(node) ||
+      same_carried_attributes(pool[node], pool[object], target_.owner))
+    return;
+  if (settled_.insert(node).second)
+    result_.attributes.push_back({path, object, node, false});
+}
+
+// Deepest first: settling a directory's names changes its own time only, but
+// permissions of a parent may bar the way to a child.
+void UpperStage::settle_dirs() {
+  const NodePool& pool = target_.pool;
+  for (uint32_t i = static_cast<uint32_t>(plan_.dirs.size()); i-- > 0;) {
+    const WantedDir& dir = plan_.dirs[i];
+    if (!dir.wanted || !dir.kept)
+      continue;
+    const NodeId object = layer_object(pool, dir.node);
+    const bool opaque = dir.opaque && !(pool[object].marks & kMarkOpaque);
+    const bool changed =
+        !same_carried_attributes(pool[dir.node], pool[object], target_.owner);
+    if (changed || opaque || touched_.contains(i))
+      result_.attributes.push_back({plan_.path(i), object, dir.node, opaque});
+  }
+}
+
+}  // namespace ovl

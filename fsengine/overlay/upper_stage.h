@@ -1,0 +1,101 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <unordered_map>
+#include <unordered_set>
+#include <vector>
+
+#include "fsengine/base/result.h"
+#include "fsengine/overlay/object_writer.h"
+#include "fsengine/overlay/upper_plan.h"
+#include "fsengine/overlay/upper_target.h"
+
+namespace ovl {
+
+/// One change of a name in a directory that upper has.
+struct PublishStep {
+  enum class Kind {
+    kAdd,       // the name is free
+    kReplace,   // of a non-directory by a non-directory
+    kExchange,  // what was there goes to staging
+    kRemove,    // goes to staging
+  };
+  Kind kind = Kind::kAdd;
+  uint32_t dir = 0;  // index into the plan
+  std::string name;
+  std::string staged;  // its name in staging, now or (kRemove) afterwards
+  bool hides = false;  // a whiteout or a removal: after all that adds
+};
+
+/// Attributes to settle in upper once all names stand.
+struct AttributeStep {
+  std::string path;
+  NodeId from = kNoNode;  // has its present attributes; none: set them all
+  NodeId node = kNoNode;
+  bool set_opaque = false;
+};
+
+struct StagedUpper {
+  std::vector<PublishStep> steps;
+  std::vector<AttributeStep> attributes;  // in the order to apply them
+};
+
+/// Makes in staging everything that the plan wants and upper has not, upper
+/// only read: new content from the guest, objects that only moved by a link
+/// from their old place. ESTALE when upper is not what the scan saw.
+class UpperStage {
+ public:
+  UpperStage(const UpperTarget& target, const UpperPlan& plan)
+      : target_(target), plan_(plan), writer_(target) {}
+
+  Result<StagedUpper> run();
+
+ private:
+  /// Where an object stands that further names can be linked to.
+  struct Place {
+    bool in_upper = false;
+    std::string path;
+  };
+  /// What upper has under a name.
+  struct Present {
+    bool exists = false;
+    uint32_t mode = 0;
+    uint64_t ino = 0;
+    bool whiteout = false;
+  };
+
+  Status compare_dir(uint32_t index);
+  Status compare_name(uint32_t index, const WantedName& wanted,
+                      const Present& present);
+  Status replace(uint32_t index, const WantedName& wanted,
+                 const Present& present);
+  void remove(uint32_t index, const std::string& name);
+  Status build_dir(uint32_t index);
+  Status build_name(uint32_t index, const WantedName& wanted, const At& at,
+                    const std::string& staged);
+  Status finish_dir(uint32_t index);
+  Status make_or_link(NodeId node, const At& at, const Place& here);
+  Status link_from(const Place& place, NodeId node, const At& at);
+  bool is_reusable(NodeId node) const;
+  bool is_in_place(NodeId node, const Present& present) const;
+  void settle_file(NodeId node, const std::string& path);
+  void settle_dirs();
+  Result<Fd> open_kept(uint32_t index) const;
+  static Result<Present> look_up(int dir, const std::string& name);
+  void add_step(PublishStep step);
+  std::string new_staged_name() { return std::to_string(++staged_count_); }
+
+  const UpperTarget& target_;
+  const UpperPlan& plan_;
+  ObjectWriter writer_;
+  StagedUpper result_;
+  std::vector<std::string> staged_path_;  // of dirs not kept, beneath staging
+  std::unordered_map<NodeId, Place> first_place_;
+  std::unordered_set<NodeId> settled_;
+  std::unordered_set<uint32_t> touched_;
+  uint64_t staged_count_ = 0;
+};
+
+}  // namespace ovl

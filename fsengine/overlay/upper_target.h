@@ -1,0 +1,28 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#pragma once
+
+#include <functional>
+#include <memory>
+
+#include "fsengine/base/block_source.h"
+#include "fsengine/base/os.h"
+#include "fsengine/base/tree.h"
+#include "fsengine/overlay/owner_policy.h"
+#include "fsengine/overlay/xattr_family.h"
+
+namespace ovl {
+
+/// What writing to upper works with. All of it outlives the writer.
+struct UpperTarget {
+  Os& os;
+  const NodePool& pool;
+  int upper;    // upperdir
+  int staging;  // an empty directory of ours on upper's file system
+  XattrFamily family = XattrFamily::kTrusted;
+  OwnerPolicy owner = OwnerPolicy::kKeep;
+  bool privileged = true;  // permission bits do not bind us
+  /// The bytes of a regular file of the guest's tree.
+  std::function<Result<std::unique_ptr<BlockSource>>(NodeId)> content;
+};
+
+}  // namespace ovl
