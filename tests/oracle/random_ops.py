@@ -60,6 +60,8 @@ class Story:
         ovltest.run("rm", "-rf", self.plain)
         with ovltest.overlay(self.space, self.lowers, self.upper) as mount:
             ovltest.copy_tree(mount, self.plain)
+            check_same(dump_dir(mount), dump_dir(self.plain),
+                       "kernel overlay", "plain", "as copied")
 
     def server(self):
         layers = ":".join(map(ovltest.escape_layer, self.lowers))

@@ -65,6 +65,7 @@ class Tree:
 
 class Ops:
     LARGEST_TREE = 400
+    LARGEST_FILE = 12 << 20
 
     def __init__(self, seed, live, plain=None):
         self.rng = random.Random(seed)
@@ -170,7 +171,7 @@ class Ops:
             offset = {"start": 0, "middle": int(size * fraction), "end": size,
                       "beyond": size + beyond,
                       "far": max(size, 5 << 20) + beyond}[place]
-            if offset > 200 << 20:
+            if offset > self.LARGEST_FILE:
                 offset = 0
             fd = os.open(path, os.O_WRONLY | os.O_NOFOLLOW)
             os.pwrite(fd, data, offset)
@@ -196,7 +197,7 @@ class Ops:
 
         def truncate_file(path):
             size = int(os.lstat(path).st_size * factor) + more
-            os.truncate(path, min(size, 200 << 20))
+            os.truncate(path, min(size, self.LARGEST_FILE))
         self.do(truncate_file, self.any_of(self.tree.files))
 
     def rename_any(self):

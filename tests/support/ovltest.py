@@ -175,8 +175,10 @@ class Server:
     def as_file(self, readonly=False):
         """The device as a file, through nbdfuse."""
         where = self.space.fresh("nbdfuse")
-        fuse = start_process(["nbdfuse", *(["-r"] if readonly else []), where,
-                              "--unix", self.socket])
+        with open(self.where / "nbdfuse-log", "ab") as log:
+            fuse = start_process(
+                ["nbdfuse", *(["-r"] if readonly else []), where, "--unix",
+                 self.socket], stdout=log, stderr=log)
         try:
             wait_until(lambda: (where / "nbd").exists() or
                        fuse.poll() is not None, 60, "nbdfuse")
@@ -215,9 +217,15 @@ def fsck(device):
           f"e2fsck -fn: exit status {done.returncode}\n{done.stdout}")
 
 
+def is_mounted(where):
+    """Asks the kernel, not the file system, whose server may be dead."""
+    mounts = pathlib.Path("/proc/self/mountinfo").read_text().splitlines()
+    return str(where) in (line.split(" ")[4] for line in mounts)
+
+
 def unmount(where):
     """Unmounts, waiting for the kernel to let go of a loop device."""
-    if not os.path.ismount(where):
+    if not is_mounted(where):
         return
     for _ in range(500):
         done = subprocess.run(["umount", str(where)], text=True,
@@ -257,8 +265,15 @@ def overlay(space, lowers, upper=None, work=None, options=""):
 
 
 def copy_tree(source, target):
-    """A copy with everything: links, owners, times, xattrs, holes."""
-    run("cp", "-a", "--sparse=always", "-T", source, target)
+    """A copy with everything: links, owners, times, xattrs, holes. Names that
+    the kernel's overlay lists and then does not find are left out."""
+    done = subprocess.run(["cp", "-a", "--sparse=always", "-T", source, target],
+                          text=True, stderr=subprocess.PIPE)
+    lines = done.stderr.strip().split("\n")
+    only_not_found = all(line.startswith("cp: cannot stat ") and
+                         line.endswith(": No such file or directory")
+                         for line in lines)
+    check(done.returncode == 0 or only_not_found, f"cp: {done.stderr}")
     return target
 
 

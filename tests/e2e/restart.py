@@ -1,0 +1,246 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: BSD-3-Clause
+"""Ends of nbdkit that are not the ordinary one, and what the next start finds.
+
+A file system that is not clean is not applied: upper is as it was, what the
+guest wrote is kept, a message says so, and the next start goes on with it.
+"""
+import contextlib
+import inspect
+import os
+import pathlib
+import subprocess
+import sys
+
+sys.path.insert(0, str(pathlib.Path(__file__).parents[1] / "support"))
+import ovltest  # noqa: E402
+from ovltest import Failure, Server, check, run, say  # noqa: E402
+from treecmp import check_same, dump_dir  # noqa: E402
+
+
+class Case:
+    """A small tree, its upper, and servers for it."""
+
+    def __init__(self, space):
+        self.space = space
+        self.lower, self.upper, self.work = (
+            space.dir(name) for name in ("lower", "upper", "work"))
+        for number in range(50):
+            place = self.lower / f"d{number % 5}"
+            place.mkdir(exist_ok=True)
+            (place / f"f{number}").write_bytes(b"%d " % number * 3000)
+        (self.upper / "old").write_text("in upper before")
+
+    def server(self, *more, options=()):
+        return Server(self.space, f"lowerdir={self.lower}",
+                      f"upperdir={self.upper}", f"workdir={self.work}",
+                      *more, options=options)
+
+    def upper_now(self):
+        return dump_dir(self.upper)
+
+    def overlay_now(self):
+        with ovltest.overlay(self.space, [self.lower], self.upper) as mount:
+            return dump_dir(mount)
+
+
+def change(guest):
+    (guest / "new").write_text("new in the guest\n")
+    (guest / "d0" / "f0").unlink()
+    (guest / "d1").rename(guest / "moved")
+    with open(guest / "d2" / "f2", "r+b") as file:
+        file.seek(5000)
+        file.write(b"changed")
+    with open(guest / "big", "wb") as file:
+        file.write(os.urandom(3 << 20))
+    return dump_dir(guest)
+
+
+def end_while_mounted(server, end):
+    """The guest changes things and syncs; then nbdkit goes from under it."""
+    with contextlib.suppress(Failure):  # unmounting meets a dead device
+        with server.mounted() as guest:
+            change(guest)
+            run("sync", "-f", guest)
+            seen = dump_dir(guest)
+            end()
+    return seen
+
+
+def go_on(case, seen):
+    """The next start: the guest finds what it synced, and it is applied."""
+    with case.server() as server:
+        with server.mounted() as guest:
+            check_same(dump_dir(guest), seen, "after the restart", "before")
+        server.fsck()
+    check_same(case.overlay_now(), seen, "kernel overlay", "guest")
+
+
+def stopped_while_mounted(case):
+    before = case.upper_now()
+    server = case.server().start()
+    seen = end_while_mounted(server, server.stop)
+    check("clean" in server.log(), f"no message:\n{server.log()}")
+    say("  " + server.log().strip().replace("\n", "\n  "))
+    check_same(before, case.upper_now(), "upper before", "upper after")
+    check(any((case.work / "ovl").iterdir()), "nothing kept in workdir/ovl")
+    go_on(case, seen)
+
+
+def killed_while_mounted(case):
+    before = case.upper_now()
+    server = case.server().start()
+    seen = end_while_mounted(server, server.kill)
+    check_same(before, case.upper_now(), "upper before", "upper after")
+    go_on(case, seen)
+
+
+def killed_after_unmount(case):
+    before = case.upper_now()
+    server = case.server().start()
+    with server.mounted() as guest:
+        seen = change(guest)
+    server.kill()
+    check_same(before, case.upper_now(), "upper before", "upper after")
+    with case.server() as server:
+        pass
+    check_same(case.overlay_now(), seen, "kernel overlay", "guest")
+
+
+def killed_twice(case):
+    server = case.server().start()
+    end_while_mounted(server, server.kill)
+    server = case.server().start()
+    with server.mounted() as guest:
+        (guest / "second").write_text("written after the first kill")
+        seen = dump_dir(guest)
+    server.kill()
+    go_on(case, seen)
+
+
+def kept_data_refuses_other_parameters(case):
+    """Kept blocks belong to one layout: another is refused, not mixed."""
+    server = case.server().start()
+    seen = end_while_mounted(server, server.kill)
+    for more in (["size=+3G"], ["journal=no"]):
+        other = case.server(*more)
+        try:
+            other.start()
+        except Failure:
+            say("  " + other.log().strip())
+            check(str(case.work) in other.log(), "workdir is not named")
+            continue
+        other.kill()
+        raise Failure(f"{more} was served over what another layout kept")
+    go_on(case, seen)
+
+
+def changed_lower_is_refused_while_data_is_kept(case):
+    server = case.server().start()
+    end_while_mounted(server, server.kill)
+    (case.lower / "d3" / "surprise").write_text("not there before")
+    other = case.server()
+    with contextlib.suppress(Failure):
+        other.start()
+        other.kill()
+        raise AssertionError("served over a lower that changed")
+    say("  " + other.log().strip())
+
+
+def nothing_written(case):
+    before = case.upper_now()
+    with case.server() as server:
+        with server.mounted(options="ro") as guest:
+            dump_dir(guest)
+    check_same(before, case.upper_now(), "upper before", "upper after")
+    check(server.log() == "", f"it said:\n{server.log()}")
+
+
+def mounted_without_changes(case):
+    """A mount writes to the superblock; upper stays as it was all the same."""
+    before = case.upper_now()
+    for _ in range(2):
+        with case.server() as server:
+            with server.mounted(options="noatime") as guest:
+                dump_dir(guest)
+    check_same(before, case.upper_now(), "upper before", "upper after")
+
+
+def atime_is_not_a_change(case):
+    before = case.upper_now()
+    with case.server() as server:
+        with server.mounted(options="strictatime") as guest:
+            dump_dir(guest)
+    check_same(before, case.upper_now(), "upper before", "upper after")
+
+
+def mounted_as_ext2_and_ext3(case):
+    for fs_type in ("ext3", "ext2"):
+        with case.server("journal=" + ("no" if fs_type == "ext2" else "yes")) \
+                as server:
+            with server.mounted(fs_type) as guest:
+                (guest / f"by-{fs_type}").write_text(fs_type)
+                (guest / "d4" / f"f{4 if fs_type == 'ext2' else 9}").unlink()
+            with server.mounted(fs_type, options="ro") as guest:
+                seen = dump_dir(guest)
+            server.fsck()
+        check_same(case.overlay_now(), seen, "kernel overlay", "guest")
+
+
+def read_only_without_upper(case):
+    with Server(case.space, f"lowerdir={case.upper}:{case.lower}") as server:
+        with server.mounted(options="ro") as guest:
+            check_same(dump_dir(guest), case.overlay_now(), "guest",
+                       "kernel overlay")
+        told = run("nbdinfo", "--json", f"nbd+unix:///?socket={server.socket}")
+        check('"is_read_only": true' in told, f"not read-only:\n{told}")
+        server.fsck()
+
+
+def served_read_only(case):
+    before = case.upper_now()
+    with case.server(options=["-r"]) as server:
+        with server.mounted(options="ro") as guest:
+            check_same(dump_dir(guest), case.overlay_now(), "guest",
+                       "kernel overlay")
+    check_same(before, case.upper_now(), "upper before", "upper after")
+
+
+def same_bytes_twice(case):
+    """Same layers, same parameters, fresh workdir: the same device."""
+    digests = []
+    for _ in range(2):
+        with case.server() as server, server.as_file(readonly=True) as device:
+            size = device.stat().st_size
+            digests.append((size, run("sh", "-c", f"sha256sum < {device}")
+                            if size < 2 << 30 else
+                            run("sh", "-c", f"head -c 300M {device}"
+                                "| sha256sum")))
+        run("rm", "-rf", case.work / "ovl")
+    check(digests[0] == digests[1], f"two devices: {digests}")
+
+
+CASES = [item for item in list(globals().values())
+         if inspect.isfunction(item) and item.__module__ == __name__
+         and list(inspect.signature(item).parameters) == ["case"]]
+
+
+def test(space, chosen):
+    failed = []
+    for story in CASES:
+        if chosen and story.__name__ not in chosen:
+            continue
+        say(story.__name__)
+        with ovltest.Workspace(story.__name__) as inner:
+            try:
+                story(Case(inner))
+            except (Failure, AssertionError, OSError,
+                    subprocess.SubprocessError) as failure:
+                inner.failed = True
+                failed.append(story.__name__)
+                say(f"  FAILED: {failure}")
+    check(not failed, f"{len(failed)} stories: {' '.join(failed)}")
+
+
+if __name__ == "__main__":
+    ovltest.main(test, sys.argv[1:])
