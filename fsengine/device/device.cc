@@ -42,9 +42,16 @@ Result<std::unique_ptr<Device>> Device::open(DeviceConfig config, Os& os) {
   return device;
 }
 
+Device::Device(DeviceConfig config, Os& os)
+    : config_(std::move(config)),
+      os_(os),
+      family_(family_of(config_)),
+      redirect_dir_(family_ == XattrFamily::kTrusted &&
+                    config_.redirect_dir.value_or(kernel_follows_redirects())) {
+}
+
 Status Device::open_stack() {
-  stack_ =
-      OVL_TRY(Stack::open({config_.lowers, config_.upper, family_of(config_)}));
+  stack_ = OVL_TRY(Stack::open({config_.lowers, config_.upper, family_}));
   files_ = std::make_unique<FileReader>(*stack_, config_.report);
   return {};
 }

@@ -9,6 +9,7 @@
 
 #include "fsengine/base/dir_names.h"
 #include "fsengine/device/host_facts.h"
+#include "fsengine/device/mounts.h"
 
 namespace ovl {
 namespace {
@@ -131,6 +132,7 @@ Status check_layers(const DeviceConfig& config) {
         OVL_TRY(refuse_overlap(places[j], places[i]));
   if (!config.upper || !config.work)
     return {};
+  OVL_TRY(refuse_mounted_overlay(*config.upper, *config.work));
   OVL_TRY(check_writable(places));
   return check_owner_policy(config);
 }

@@ -25,8 +25,9 @@ Status Stack::refuse_visible_unreadable() const {
     walk.pop_back();
     for (const Node* part = &directory;; part = &pool_[part->lower]) {
       if (part->marks & kMarkUnreadable)
-        return fail(EACCES, join_path(layer(part->layer).name(),
-                                      host_path(pool_, *part)) +
+        return fail(EACCES, (part->layer == 0 ? "upperdir: " : "lowerdir: ") +
+                                join_path(layer(part->layer).name(),
+                                          host_path(pool_, *part)) +
                                 ": directory may not be read");
       if (part->lower == kNoNode)
         break;

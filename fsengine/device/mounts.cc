@@ -1,0 +1,102 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "fsengine/device/mounts.h"
+
+#include <sys/stat.h>
+
+#include <cerrno>
+#include <charconv>
+#include <fstream>
+#include <sstream>
+#include <string_view>
+#include <vector>
+
+namespace ovl {
+namespace {
+
+struct OverlayMount {
+  std::string where;
+  std::string options;
+};
+
+// mountinfo escapes space, tab, newline and backslash as \ooo.
+std::string unescape(std::string_view text) {
+  std::string plain;
+  for (size_t i = 0; i < text.size(); ++i) {
+    unsigned char byte = 0;
+    const char* digits = text.data() + i + 1;
+    if (text[i] == '\\' && i + 3 < text.size() &&
+        std::from_chars(digits, digits + 3, byte, 8).ptr == digits + 3) {
+      plain += static_cast<char>(byte);
+      i += 3;
+    } else {
+      plain += text[i];
+    }
+  }
+  return plain;
+}
+
+// A line: id parent dev root WHERE options [tag...] - TYPE source OPTIONS
+std::vector<OverlayMount> overlay_mounts() {
+  std::vector<OverlayMount> mounts;
+  std::ifstream file("/proc/self/mountinfo");
+  for (std::string line; std::getline(file, line);) {
+    std::istringstream words(line);
+    std::string word;
+    std::string where;
+    for (int i = 0; i < 5; ++i)
+      words >> where;
+    while (words >> word && word != "-") {
+    }
+    std::string type;
+    std::string options;
+    if (words >> type >> word >> options && type == "overlay")
+      mounts.push_back({unescape(where), unescape(options)});
+  }
+  return mounts;
+}
+
+bool is_same_directory(const std::string& a, const std::string& b) {
+  struct stat first {};
+  struct stat second {};
+  return ::stat(a.c_str(), &first) == 0 && ::stat(b.c_str(), &second) == 0 &&
+         first.st_dev == second.st_dev && first.st_ino == second.st_ino;
+}
+
+// The value of `key` in comma-separated options; commas in it are escaped.
+std::string option_value(const std::string& options, std::string_view key) {
+  std::string value;
+  const std::string wanted = std::string(key) + "=";
+  size_t at = options.find(wanted);
+  while (at != options.npos && at > 0 && options[at - 1] != ',')
+    at = options.find(wanted, at + 1);
+  if (at == options.npos)
+    return value;
+  for (at += wanted.size(); at < options.size() && options[at] != ','; ++at) {
+    if (options[at] == '\\' && at + 1 < options.size())
+      ++at;
+    value += options[at];
+  }
+  return value;
+}
+
+Status refuse_use(const OverlayMount& mount, std::string_view key,
+                  const std::string& path) {
+  const std::string used = option_value(mount.options, key);
+  if (used.empty() || !is_same_directory(used, path))
+    return {};
+  return fail(EBUSY, std::string(key) + ": " + path +
+                         ": in use by the overlay mounted on " + mount.where);
+}
+
+}  // namespace
+
+Status refuse_mounted_overlay(const std::string& upper,
+                              const std::string& work) {
+  for (const OverlayMount& mount : overlay_mounts()) {
+    OVL_TRY(refuse_use(mount, "upperdir", upper));
+    OVL_TRY(refuse_use(mount, "workdir", work));
+  }
+  return {};
+}
+
+}  // namespace ovl
