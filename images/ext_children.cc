@@ -24,25 +24,6 @@ Result<uint32_t> find_target(const ExtScan& scan, std::string_view name,
   return index;
 }
 
-uint8_t file_type_of(uint16_t mode) {
-  switch (mode & S_IFMT) {
-    case S_IFREG:
-      return EXT2_FT_REG_FILE;
-    case S_IFDIR:
-      return EXT2_FT_DIR;
-    case S_IFLNK:
-      return EXT2_FT_SYMLINK;
-    case S_IFCHR:
-      return EXT2_FT_CHRDEV;
-    case S_IFBLK:
-      return EXT2_FT_BLKDEV;
-    case S_IFIFO:
-      return EXT2_FT_FIFO;
-    default:
-      return EXT2_FT_SOCK;
-  }
-}
-
 Result<std::vector<Child>> children_of_source(const ExtReaderInput& input,
                                               const ExtScan& scan,
                                               NodeId source) {
@@ -80,7 +61,7 @@ Result<std::vector<Child>> children_as_read(const ExtScan& scan,
   for (const DirName& name : content.names) {
     const uint32_t index = OVL_TRY(find_target(scan, name.name, name.ino));
     if (name.file_type != EXT2_FT_UNKNOWN &&
-        name.file_type != file_type_of(scan.inodes[index].mode))
+        name.file_type != ext_file_type(scan.inodes[index].mode))
       return bad_name(name.name, "tells a wrong file type");
     children.push_back({.name = name.name, .inode = index});
   }

@@ -145,6 +145,25 @@ bool ExtInode::is_fast_symlink() const {
   return S_ISLNK(mode()) && allocated_bytes() == of_xattrs;
 }
 
+uint8_t ext_file_type(uint32_t mode) {
+  switch (mode & S_IFMT) {
+    case S_IFREG:
+      return EXT2_FT_REG_FILE;
+    case S_IFDIR:
+      return EXT2_FT_DIR;
+    case S_IFLNK:
+      return EXT2_FT_SYMLINK;
+    case S_IFCHR:
+      return EXT2_FT_CHRDEV;
+    case S_IFBLK:
+      return EXT2_FT_BLKDEV;
+    case S_IFIFO:
+      return EXT2_FT_FIFO;
+    default:
+      return EXT2_FT_SOCK;
+  }
+}
+
 bool same_but_for_times(const ExtInode& a, const ExtInode& b) {
   ExtInode::Bytes first = a.bytes();
   ExtInode::Bytes second = b.bytes();

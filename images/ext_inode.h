@@ -58,6 +58,9 @@ class ExtInode {
   Bytes bytes_;
 };
 
+/// What a directory entry says of an inode with this mode: EXT2_FT_*.
+uint8_t ext_file_type(uint32_t mode);
+
 /// True when the two differ at most in what no tree shows: access, change,
 /// birth and deletion times, the version, checksums.
 bool same_but_for_times(const ExtInode& a, const ExtInode& b);

@@ -10,10 +10,10 @@ namespace ovl {
 
 namespace {
 
-class TreeBuilder {
+class GuestTreeBuilder {
  public:
-  TreeBuilder(const ExtReaderInput& input, const ExtScan& scan,
-              const ExtLinks& links)
+  GuestTreeBuilder(const ExtReaderInput& input, const ExtScan& scan,
+                   const ExtLinks& links)
       : input_(input),
         scan_(scan),
         links_(links),
@@ -54,7 +54,7 @@ Node as_guest_node(const Node& source, NodeId id, Ino ino) {
   return node;
 }
 
-Result<Tree> TreeBuilder::run() {
+Result<Tree> GuestTreeBuilder::run() {
   for (uint32_t index = 0; index < nodes_.size(); ++index) {
     const FoundInode& inode = scan_.inodes[index];
     if (inode.is_dir())
@@ -68,13 +68,13 @@ Result<Tree> TreeBuilder::run() {
 }
 
 // Nothing differs, and the names are those that the merged tree has.
-bool TreeBuilder::is_source_kept(uint32_t index) const {
+bool GuestTreeBuilder::is_source_kept(uint32_t index) const {
   const FoundInode& inode = scan_.inodes[index];
   return inode.source != kNoNode && inode.changed == kNone &&
          inode.same_links && links_.same_names[index] == inode.links;
 }
 
-Result<NodeId> TreeBuilder::add_node(uint32_t index) {
+Result<NodeId> GuestTreeBuilder::add_node(uint32_t index) {
   if (input_.pool.size() >= to_int(kNoNode))
     return fail(ENOMEM, "too many objects");
   const FoundInode& inode = scan_.inodes[index];
@@ -84,7 +84,7 @@ Result<NodeId> TreeBuilder::add_node(uint32_t index) {
       as_guest_node(input_.pool[inode.source], inode.source, inode.ino));
 }
 
-Status TreeBuilder::build_directory(uint32_t index) {
+Status GuestTreeBuilder::build_directory(uint32_t index) {
   const std::vector<Child> children =
       OVL_TRY(children_of(input_, scan_, index));
   std::vector<Entry> entries;
@@ -104,7 +104,7 @@ Status TreeBuilder::build_directory(uint32_t index) {
   return {};
 }
 
-Result<Entry> TreeBuilder::entry_of(const Child& child) {
+Result<Entry> GuestTreeBuilder::entry_of(const Child& child) {
   const NodeId node = nodes_[child.inode];
   if (child.kept.has_value())
     return Entry{*child.kept, node};
@@ -114,7 +114,7 @@ Result<Entry> TreeBuilder::entry_of(const Child& child) {
 }
 
 // A name that the source has too has the source's reference.
-bool TreeBuilder::has_entries_of_source(
+bool GuestTreeBuilder::has_entries_of_source(
     NodeId source, const std::vector<Entry>& entries) const {
   return std::ranges::equal(entries, input_.pool.entries(source),
                             [](const Entry& a, const Entry& b) {
@@ -126,7 +126,7 @@ bool TreeBuilder::has_entries_of_source(
 
 Result<Tree> build_guest_tree(const ExtReaderInput& input, const ExtScan& scan,
                               const ExtLinks& links) {
-  return TreeBuilder(input, scan, links).run();
+  return GuestTreeBuilder(input, scan, links).run();
 }
 
 }  // namespace ovl
