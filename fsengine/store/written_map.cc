@@ -73,11 +73,18 @@ bool WrittenMap::any(BlockNo first, uint64_t count) const {
 }
 
 uint64_t WrittenMap::run_length(BlockNo first, uint64_t max) const {
-  const bool state = test(first);
-  uint64_t length = 1;
-  while (length < max && test(BlockNo{to_int(first) + length}) == state)
-    ++length;
-  return length;
+  const uint64_t begin = to_int(first);
+  const uint64_t end = begin + max;
+  const uint64_t flip = test(first) ? ~uint64_t{0} : 0;
+  for (uint64_t word = begin / kBits; word * kBits < end; ++word) {
+    const uint64_t bits =
+        AtomicWord(words_[word]).load(std::memory_order_acquire);
+    const uint64_t differs = (bits ^ flip) & mask_in(word, begin, end);
+    if (differs != 0)
+      return word * kBits + static_cast<uint64_t>(std::countr_zero(differs)) -
+             begin;
+  }
+  return max;
 }
 
 uint64_t WrittenMap::count() const {
