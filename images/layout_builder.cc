@@ -67,6 +67,8 @@ class LayoutBuilder {
 };
 
 Result<Layout> LayoutBuilder::build() {
+  tables_.slots.reserve(pool_.size());
+  tables_.slot_of_ino.reserve(pool_.size() + to_int(kFirstIno));
   tables_.slot_of_node.assign(pool_.size(), kNoSlot);
   tables_.hole_runs.assign(pool_.hole_maps.size(), {0, 0});
   tables_.slot_of_ino.assign(to_int(kFirstIno), kNoSlot);
@@ -77,6 +79,8 @@ Result<Layout> LayoutBuilder::build() {
   OVL_TRY(check_links());
   xattrs_.count_users();
   find_free_ranges();
+  tables_.slots.shrink_to_fit();
+  tables_.slot_of_ino.shrink_to_fit();
   return Layout(pool_, std::move(tables_));
 }
 
