@@ -10,14 +10,28 @@ from tree_ops import NAMES, SECONDS, USERS, Ops, acl_bytes
 from treecmp import dump_dir
 
 FEW_NAMES = NAMES[:8]
-OPTIONS = {"on": "redirect_dir=on", "off": "redirect_dir=off"}
+# The ways to write an upper: what the kernel's mount is told, and nbdkit.
+KERNEL = {"on": "redirect_dir=on", "off": "redirect_dir=off",
+          "userxattr": "userxattr"}
+NBDKIT = {"on": "redirect_dir=on", "off": "redirect_dir=off",
+          "userxattr": "userxattr=yes"}
+
+
+def reading(way):
+    """What a read-only mount of layers written this way is told."""
+    return "userxattr" if way == "userxattr" else ""
+
+
+def family(way):
+    return "user" if way == "userxattr" else "trusted"
 
 
 class HandMade:
     """Fills one layer with random objects over the layers below it."""
 
-    def __init__(self, seed, layer, is_lowest):
+    def __init__(self, seed, layer, is_lowest, way):
         self.rng = random.Random(seed)
+        self.prefix = f"{family(way)}.overlay."
         self.layer, self.is_lowest = layer, is_lowest
         self.files = []
 
@@ -58,7 +72,7 @@ class HandMade:
         if self.rng.random() < 0.2:
             os.setxattr(path, "user.a", self.rng.randbytes(100))
         if self.rng.random() < 0.1:
-            os.setxattr(path, "trusted.overlay.overlay.opaque", b"y")
+            os.setxattr(path, f"{self.prefix}overlay.opaque", b"y")
         if self.rng.random() < 0.1:
             os.setxattr(path, "system.posix_acl_access",
                         acl_bytes(self.rng, 0o750))
@@ -70,7 +84,7 @@ class HandMade:
     def _make_dir(self, path, depth):
         os.mkdir(path)
         if not self.is_lowest and self.rng.random() < 0.15:
-            os.setxattr(path, "trusted.overlay.opaque",
+            os.setxattr(path, f"{self.prefix}opaque",
                         self.rng.choice([b"y", b"y", b"n", b"yy"]))
         self._directory(path, depth + 1)
         self._attributes(path)
@@ -113,33 +127,34 @@ class HandMade:
         os.mknod(path, stat.S_IFCHR, os.makedev(0, 0))
 
 
-def kernel_ops(space, seed, lowers, upper, redirect, count):
+def kernel_ops(space, seed, lowers, upper, way, count):
     """Random operations through a kernel overlay of lowers and upper."""
     work = space.fresh("kernel-work")
-    with ovltest.overlay(space, lowers, upper, work,
-                         OPTIONS[redirect]) as mount:
+    with ovltest.overlay(space, lowers, upper, work, KERNEL[way]) as mount:
         Ops(seed, mount).run(count)
 
 
-def _make_layer(space, rng, made):
+def _make_layer(space, rng, made, way):
     layer = space.fresh("layer")
     seed = rng.getrandbits(32)
     if made and rng.random() < 0.4:
-        kernel_ops(space, seed, made, layer, rng.choice(["on", "off"]), 60)
+        if way != "userxattr":
+            way = rng.choice(["on", "off"])
+        kernel_ops(space, seed, made, layer, way, 60)
     else:
-        HandMade(seed, layer, is_lowest=not made).fill()
+        HandMade(seed, layer, not made, way).fill()
     return layer
 
 
-def make_lowers(space, seed):
+def make_lowers(space, seed, way):
     """1 to 3 layers, topmost first, that the kernel can read all of."""
     rng = random.Random(seed)
     while True:
         made = []
         for _ in range(rng.randrange(1, 4)):
-            made.insert(0, _make_layer(space, rng, made))
+            made.insert(0, _make_layer(space, rng, made, way))
         try:
-            with ovltest.overlay(space, made) as mount:
+            with ovltest.overlay(space, made, options=reading(way)) as mount:
                 dump_dir(mount, "--no-content")
             return made
         except Failure as failure:

@@ -12,9 +12,10 @@ starts nbdkit anew over what the last one left; between some rounds the
 kernel's overlay writes to upper.
 
     random_ops.py [--seed N]... [--fresh COUNT] [--rounds R] [--ops K]
-                  [--redirect-dir on|off|both]
+                  [--way on|off|userxattr]...
 
-A seed with the same --rounds and --ops does the same again.
+A way is how upper is written: redirect_dir on or off, or userxattr. A seed
+with the same --rounds, --ops and --way does the same again.
 """
 import argparse
 import pathlib
@@ -25,20 +26,22 @@ import sys
 sys.path.insert(0, str(pathlib.Path(__file__).parents[1] / "support"))
 import ovltest  # noqa: E402
 from ovltest import Failure, Server, say  # noqa: E402
-from random_layers import kernel_ops, make_lowers  # noqa: E402
+from random_layers import (  # noqa: E402
+    KERNEL, NBDKIT, kernel_ops, make_lowers, reading)
 from tree_ops import Ops  # noqa: E402
-from treecmp import check_same, dump_dir  # noqa: E402
+from treecmp import check_same, dump_dir, treedump  # noqa: E402
 
 
 class Story:
     """One seed, from layers to the last comparison."""
 
-    def __init__(self, space, seed, redirect, args):
-        self.space, self.args, self.redirect = space, args, redirect
+    def __init__(self, space, seed, way, args):
+        self.space, self.args, self.way = space, args, way
         self.rng = random.Random(seed)
         self.upper, self.work = space.dir("upper"), space.dir("work")
-        self.lowers = make_lowers(space, self.rng.getrandbits(32))
+        self.lowers = make_lowers(space, self.rng.getrandbits(32), way)
         self.plain = space.path / "plain"
+        self.fs_type = self.rng.choice(["ext4", "ext4", "ext3", "ext2"])
         self.done = {}
 
     def tell(self):
@@ -51,14 +54,19 @@ class Story:
                 self.kernel_writes()
                 self.copy_plain()
         self.check_true_upper()
+        self.check_reader()
 
     def kernel_writes(self):
         kernel_ops(self.space, self.rng.getrandbits(32), self.lowers,
-                   self.upper, self.redirect, self.args.ops)
+                   self.upper, self.way, self.args.ops)
+
+    def overlay(self):
+        return ovltest.overlay(self.space, self.lowers, self.upper,
+                               options=reading(self.way))
 
     def copy_plain(self):
         ovltest.run("rm", "-rf", self.plain)
-        with ovltest.overlay(self.space, self.lowers, self.upper) as mount:
+        with self.overlay() as mount:
             ovltest.copy_tree(mount, self.plain)
             check_same(dump_dir(mount), dump_dir(self.plain),
                        "kernel overlay", "plain", "as copied")
@@ -67,7 +75,7 @@ class Story:
         layers = ":".join(map(ovltest.escape_layer, self.lowers))
         return Server(self.space, f"lowerdir={layers}",
                       f"upperdir={self.upper}", f"workdir={self.work}",
-                      f"redirect_dir={self.redirect}", "size=+1G")
+                      NBDKIT[self.way], "size=+1G")
 
     def round(self, number):
         with self.server() as server:
@@ -82,7 +90,7 @@ class Story:
         self.check_overlay(f"round {number}, nbdkit stopped")
 
     def operate(self, server):
-        with server.mounted() as guest:
+        with server.mounted(self.fs_type) as guest:
             ops = Ops(self.rng.getrandbits(32), guest, self.plain)
             ops.run(self.args.ops)
             check_same(dump_dir(guest), dump_dir(self.plain), "guest",
@@ -96,7 +104,7 @@ class Story:
                        "plain", context)
 
     def check_overlay(self, context):
-        with ovltest.overlay(self.space, self.lowers, self.upper) as mount:
+        with self.overlay() as mount:
             check_same(dump_dir(mount), dump_dir(self.plain),
                        "kernel overlay", "plain", context)
 
@@ -105,26 +113,31 @@ class Story:
         upper = ovltest.copy_tree(self.upper, self.space.path / "upper-copy")
         work = self.space.dir("work-copy")
         with ovltest.overlay(self.space, self.lowers, upper, work,
-                             f"redirect_dir={self.redirect}") as mount:
+                             KERNEL[self.way]) as mount:
             check_same(dump_dir(mount), dump_dir(self.plain),
                        "writable kernel overlay", "plain")
 
+    def check_reader(self):
+        family = ["--userxattr"] if self.way == "userxattr" else []
+        check_same(treedump("layers", *self.lowers, "--upper", self.upper,
+                            *family),
+                   dump_dir(self.plain), "our reader of layers", "plain")
 
-def one_seed(space, seed, redirect, args):
-    say(f"seed {seed} redirect_dir={redirect} "
-        f"rounds {args.rounds} ops {args.ops}")
+
+def one_seed(space, seed, way, args):
+    say(f"seed {seed} way {way} rounds {args.rounds} ops {args.ops}")
     inner = ovltest.Workspace(f"seed{seed}")
     with inner:
         try:
-            story = Story(inner, seed, redirect, args)
+            story = Story(inner, seed, way, args)
             story.tell()
         except BaseException:
             inner.failed = space.failed = True
-            say(f"this again: random_ops.py --seed {seed} --rounds "
-                f"{args.rounds} --ops {args.ops} --redirect-dir {redirect}")
+            say(f"this again: random_ops.py --seed {seed} --way {way} "
+                f"--rounds {args.rounds} --ops {args.ops}")
             raise
     good = sum(n for (_, success), n in story.done.items() if success)
-    say(f"  {good} operations done, "
+    say(f"  by {story.fs_type}: {good} operations done, "
         f"{sum(story.done.values()) - good} refused alike")
 
 
@@ -133,11 +146,9 @@ def test(space, args):
     if args.fresh:
         seeds += [secrets.randbelow(2**32) for _ in range(args.fresh)]
         say(f"fresh seeds: {seeds[-args.fresh:]}")
-    ways = ["on", "off"] if args.redirect_dir == "both" \
-        else [args.redirect_dir]
     for seed in seeds:
-        for redirect in ways:
-            one_seed(space, seed, redirect, args)
+        for way in args.way or KERNEL:
+            one_seed(space, seed, way, args)
 
 
 def main():
@@ -146,8 +157,7 @@ def main():
     parser.add_argument("--fresh", type=int, default=0)
     parser.add_argument("--rounds", type=int, default=4)
     parser.add_argument("--ops", type=int, default=150)
-    parser.add_argument("--redirect-dir", default="both",
-                        choices=["on", "off", "both"])
+    parser.add_argument("--way", action="append", choices=list(KERNEL))
     args = parser.parse_args()
     if not args.seed and not args.fresh:
         args.fresh = 1
