@@ -14,12 +14,6 @@
 namespace ovl {
 namespace {
 
-Status check(int result, std::string_view call, const At& at) {
-  if (result == 0)
-    return {};
-  return last_error(at.name + ": " + std::string(call));
-}
-
 Status check(int result, std::string_view call) {
   if (result == 0)
     return {};
@@ -44,7 +38,7 @@ class HostOs : public Os {
     Fd fd(::openat(at.dir, at.name.c_str(), flags | O_CLOEXEC | O_NOFOLLOW,
                    mode));
     if (!fd.is_open())
-      return last_error(at.name + ": open");
+      return last_error("open");
     return fd;
   }
 
@@ -81,54 +75,52 @@ class HostOs : public Os {
   Status syncfs(int fd) override { return check(::syncfs(fd), "syncfs"); }
 
   Status make_dir(const At& at, uint32_t mode) override {
-    return check(::mkdirat(at.dir, at.name.c_str(), mode), "mkdir", at);
+    return check(::mkdirat(at.dir, at.name.c_str(), mode), "mkdir");
   }
 
   Status make_node(const At& at, uint32_t mode, DeviceNo rdev) override {
     return check(::mknodat(at.dir, at.name.c_str(), mode,
                            makedev(rdev.major_no(), rdev.minor_no())),
-                 "mknod", at);
+                 "mknod");
   }
 
   Status make_symlink(const At& at, const std::string& target) override {
     return check(::symlinkat(target.c_str(), at.dir, at.name.c_str()),
-                 "symlink", at);
+                 "symlink");
   }
 
   Status link(const At& from, const At& to) override {
     return check(
         ::linkat(from.dir, from.name.c_str(), to.dir, to.name.c_str(), 0),
-        "link", to);
+        "link");
   }
 
   Status rename(const At& from, const At& to, Rename how) override {
     return check(::renameat2(from.dir, from.name.c_str(), to.dir,
                              to.name.c_str(), rename_flags(how)),
-                 "rename", to);
+                 "rename");
   }
 
   Status unlink(const At& at) override {
-    return check(::unlinkat(at.dir, at.name.c_str(), 0), "unlink", at);
+    return check(::unlinkat(at.dir, at.name.c_str(), 0), "unlink");
   }
 
   Status remove_dir(const At& at) override {
-    return check(::unlinkat(at.dir, at.name.c_str(), AT_REMOVEDIR), "rmdir",
-                 at);
+    return check(::unlinkat(at.dir, at.name.c_str(), AT_REMOVEDIR), "rmdir");
   }
 
   Status chown(const At& at, Owner owner) override {
     return check(::fchownat(at.dir, at.name.c_str(), owner.uid, owner.gid,
                             AT_SYMLINK_NOFOLLOW),
-                 "chown", at);
+                 "chown");
   }
 
   Status chmod(const At& at, uint32_t mode) override {
     // fchmodat cannot refuse a symlink on older kernels: go by a pinned inode.
     Fd fd(::openat(at.dir, at.name.c_str(), O_PATH | O_NOFOLLOW | O_CLOEXEC));
     if (!fd.is_open())
-      return last_error(at.name + ": open");
-    return check(::chmod(own_fd_path(fd.get()).c_str(), mode & 07777), "chmod",
-                 at);
+      return last_error("open");
+    return check(::chmod(own_fd_path(fd.get()).c_str(), mode & 07777), "chmod");
   }
 
   Status set_mtime(const At& at, Timestamp mtime) override {
@@ -136,20 +128,20 @@ class HostOs : public Os {
                                {mtime.sec, static_cast<long>(mtime.nsec)}};
     return check(
         ::utimensat(at.dir, at.name.c_str(), times, AT_SYMLINK_NOFOLLOW),
-        "utimensat", at);
+        "utimensat");
   }
 
   Status set_xattr(const At& at, const std::string& name,
                    std::string_view value) override {
     return check(::lsetxattr(own_fd_path(at.dir, at.name).c_str(), name.c_str(),
                              value.data(), value.size(), 0),
-                 "setxattr " + name, at);
+                 "setxattr " + name);
   }
 
   Status remove_xattr(const At& at, const std::string& name) override {
     return check(
         ::lremovexattr(own_fd_path(at.dir, at.name).c_str(), name.c_str()),
-        "removexattr " + name, at);
+        "removexattr " + name);
   }
 };
 

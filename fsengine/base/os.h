@@ -3,9 +3,9 @@
 // The one seam to system calls with a durable effect. Everything that changes
 // workdir or upperdir goes through an Os, so that a test can count, stop or
 // fail each of them. Names are single components beneath an open directory;
-// a path is resolved to its directory with open_dir_beneath first. No call
-// follows a symbolic link. Errors name the call and the name, not the path:
-// the caller adds what it knows. Safe for concurrent use.
+// a path is resolved to its directory with open_beneath first. No call
+// follows a symbolic link. Errors name the call: the caller adds the path. Safe
+// for concurrent use.
 #pragma once
 
 #include <cstddef>

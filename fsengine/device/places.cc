@@ -159,7 +159,7 @@ Result<Fd> Places::state_dir() const {
 Result<Fd> Places::ensure_state_dir(Os& os) const {
   auto made = os.make_dir({work(), kStateDir}, 0700);
   if (!made && made.error().code() != EEXIST)
-    return tl::unexpected(made.error().in("workdir"));
+    return tl::unexpected(made.error().in("workdir: ovl"));
   Fd fd = OVL_TRY(state_dir());
   if (!fd.is_open())
     return system_error(ENOENT, "workdir: ovl: open");

@@ -43,7 +43,7 @@ class DeviceView : public BlockSource {
 Result<Fd> ensure_staging(Os& os, int state_dir) {
   auto made = os.make_dir({state_dir, kStagingDir}, 0700);
   if (!made && made.error().code() != EEXIST)
-    return tl::unexpected(made.error());
+    return tl::unexpected(made.error().in(kStagingDir));
   Fd fd(::openat(state_dir, kStagingDir,
                  O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
   if (!fd.is_open())
@@ -106,7 +106,8 @@ Status Device::write_tree(Tree guest, ExtReader& reader) {
     return store_owner_->set_phase(BlockStore::Phase::kPublishing);
   }));
   OVL_TRY(empty_directory(os_, staging.get()).in("workdir: ovl/staging"));
-  return os_.remove_dir({state_dir_.get(), kStagingDir});
+  return os_.remove_dir({state_dir_.get(), kStagingDir})
+      .in("workdir: ovl/staging");
 }
 
 }  // namespace ovl

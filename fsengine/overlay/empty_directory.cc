@@ -23,7 +23,7 @@ class Emptier {
     auto names = OVL_TRY(list_names(top_));
     while (!names.empty()) {
       for (const std::string& name : names)
-        OVL_TRY(remove({top_, name}));
+        OVL_TRY(remove({top_, name}).in(name));
       names = OVL_TRY(list_names(top_));
     }
     return {};
@@ -33,7 +33,7 @@ class Emptier {
   Status remove(const At& at) {
     struct stat st {};
     if (::fstatat(at.dir, at.name.c_str(), &st, AT_SYMLINK_NOFOLLOW) != 0)
-      return last_error(at.name + ": stat");
+      return last_error("stat");
     if (!S_ISDIR(st.st_mode))
       return os_.unlink(at);
     if ((st.st_mode & 0700) != 0700)
@@ -46,16 +46,16 @@ class Emptier {
     const Fd dir(::openat(at.dir, at.name.c_str(),
                           O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
     if (!dir.is_open())
-      return last_error(at.name + ": open");
+      return last_error("open");
     for (const std::string& name : OVL_TRY(list_names(dir.get())))
-      OVL_TRY(raise({dir.get(), name}));
+      OVL_TRY(raise({dir.get(), name}).in(name));
     return {};
   }
 
   Status raise(const At& at) {
     struct stat st {};
     if (::fstatat(at.dir, at.name.c_str(), &st, AT_SYMLINK_NOFOLLOW) != 0)
-      return last_error(at.name + ": stat");
+      return last_error("stat");
     if (!S_ISDIR(st.st_mode))
       return os_.unlink(at);
     if ((st.st_mode & 0700) != 0700)

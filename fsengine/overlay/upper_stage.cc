@@ -18,14 +18,25 @@ Result<StagedUpper> UpperStage::run() {
   for (uint32_t i = 0; i < count; ++i) {
     if (!plan_.dirs[i].wanted)
       continue;
-    auto status = plan_.dirs[i].kept ? compare_dir(i) : build_dir(i);
-    OVL_TRY(std::move(status).in("upperdir: " + plan_.path(i)));
+    OVL_TRY(plan_.dirs[i].kept ? compare_dir(i) : build_dir(i));
   }
   for (uint32_t i = count; i-- > 0;)
     if (plan_.dirs[i].wanted && !plan_.dirs[i].kept)
-      OVL_TRY(finish_dir(i).in("upperdir: " + plan_.path(i)));
+      OVL_TRY(at_path(finish_dir(i), i));
   settle_dirs();
   return std::move(result_);
+}
+
+// An error of dirs[index], or of a name in it, with the path.
+template <typename T>
+Result<T> UpperStage::at_path(Result<T> result, uint32_t index,
+                              std::string_view name) const {
+  if (result)
+    return result;
+  std::string path = plan_.path(index);
+  if (!name.empty())
+    path = join_path(path, name);
+  return std::move(result).in(path.empty() ? "upperdir" : "upperdir: " + path);
 }
 
 Result<Fd> UpperStage::open_kept(uint32_t index) const {
@@ -57,14 +68,14 @@ Result<UpperStage::Present> UpperStage::look_up(int dir,
 }
 
 Status UpperStage::compare_dir(uint32_t index) {
-  const Fd dir = OVL_TRY(open_kept(index));
-  const auto names = OVL_TRY(list_names(dir.get()));
+  const Fd dir = OVL_TRY(at_path(open_kept(index), index));
+  const auto names = OVL_TRY(at_path(list_names(dir.get()), index));
   std::unordered_set<std::string_view> unwanted(names.begin(), names.end());
   for (const WantedName& wanted : plan_.dirs[index].names) {
     const std::string name(wanted.name);
     unwanted.erase(wanted.name);
-    const Present present = OVL_TRY(look_up(dir.get(), name));
-    OVL_TRY(compare_name(index, wanted, present).in(name));
+    const Present present = OVL_TRY(at_path(look_up(dir.get(), name), index));
+    OVL_TRY(at_path(compare_name(index, wanted, present), index, name));
   }
   for (const std::string& name : names)
     if (unwanted.contains(name))
@@ -115,18 +126,22 @@ void UpperStage::add_step(PublishStep step) {
 }
 
 Status UpperStage::build_dir(uint32_t index) {
+  const Fd dir = OVL_TRY(at_path(make_staged_dir(index), index));
+  for (const WantedName& wanted : plan_.dirs[index].names) {
+    const At at{dir.get(), std::string(wanted.name)};
+    const std::string staged = join_path(staged_path_[index], wanted.name);
+    OVL_TRY(at_path(build_name(index, wanted, at, staged), index, wanted.name));
+  }
+  return {};
+}
+
+Result<Fd> UpperStage::make_staged_dir(uint32_t index) {
   const std::string& path = staged_path_[index];
   const SplitPath split = split_path(path);
   const Fd parent =
       OVL_TRY(open_beneath(target_.staging, split.dir, O_RDONLY | O_DIRECTORY));
   OVL_TRY(target_.os.make_dir({parent.get(), std::string(split.name)}, 0700));
-  const Fd dir =
-      OVL_TRY(open_beneath(target_.staging, path, O_RDONLY | O_DIRECTORY));
-  for (const WantedName& wanted : plan_.dirs[index].names) {
-    const At at{dir.get(), std::string(wanted.name)};
-    OVL_TRY(build_name(index, wanted, at, join_path(path, wanted.name)));
-  }
-  return {};
+  return open_beneath(target_.staging, path, O_RDONLY | O_DIRECTORY);
 }
 
 Status UpperStage::build_name(uint32_t index, const WantedName& wanted,

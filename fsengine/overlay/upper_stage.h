@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <string>
+#include <string_view>
 #include <unordered_map>
 #include <unordered_set>
 #include <vector>
@@ -66,6 +67,9 @@ class UpperStage {
     bool whiteout = false;
   };
 
+  template <typename T>
+  Result<T> at_path(Result<T> result, uint32_t index,
+                    std::string_view name = "") const;
   Status compare_dir(uint32_t index);
   Status compare_name(uint32_t index, const WantedName& wanted,
                       const Present& present);
@@ -73,6 +77,7 @@ class UpperStage {
                  const Present& present);
   void remove(uint32_t index, const std::string& name);
   Status build_dir(uint32_t index);
+  Result<Fd> make_staged_dir(uint32_t index);
   Status build_name(uint32_t index, const WantedName& wanted, const At& at,
                     const std::string& staged);
   Status finish_dir(uint32_t index);

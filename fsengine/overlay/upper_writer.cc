@@ -18,7 +18,8 @@ class Publisher {
     for (const bool hides : {false, true})
       for (const PublishStep& step : staged.steps)
         if (step.hides == hides)
-          OVL_TRY(publish(step).in("upperdir: " + plan_.path(step.dir)));
+          OVL_TRY(publish(step).in("upperdir: " +
+                                   join_path(plan_.path(step.dir), step.name)));
     for (const AttributeStep& step : staged.attributes)
       OVL_TRY(settle(step).in("upperdir: " + step.path));
     return target_.os.syncfs(target_.upper).in("upperdir");

@@ -33,16 +33,17 @@ Status remove_file(Os& os, int directory, const char* name) {
   auto status = os.unlink({directory, name});
   if (!status && status.error().code() == ENOENT)
     return {};
-  return status;
+  return std::move(status).in(name);
 }
 
 }  // namespace
 
 Status BlockStore::open_files(int flags) {
   blocks_ =
-      OVL_TRY(os_.open_file({directory_, kBlocksName}, O_RDWR | flags, 0600));
-  map_file_ =
-      OVL_TRY(os_.open_file({directory_, kMapName}, O_RDWR | flags, 0600));
+      OVL_TRY(os_.open_file({directory_, kBlocksName}, O_RDWR | flags, 0600)
+                  .in(kBlocksName));
+  map_file_ = OVL_TRY(
+      os_.open_file({directory_, kMapName}, O_RDWR | flags, 0600).in(kMapName));
   return {};
 }
 

@@ -41,7 +41,8 @@ Result<StoreHeader> parse_header(const std::string& text) {
 
 Status write_new(Os& os, int directory, const std::string& text) {
   const Fd fd = OVL_TRY(
-      os.open_file({directory, kNewName}, O_WRONLY | O_CREAT | O_TRUNC, 0600));
+      os.open_file({directory, kNewName}, O_WRONLY | O_CREAT | O_TRUNC, 0600)
+          .in(kNewName));
   OVL_TRY(os.pwrite(fd.get(), std::as_bytes(std::span(text)), 0).in(kNewName));
   return os.fdatasync(fd.get()).in(kNewName);
 }
@@ -51,19 +52,19 @@ Status write_new(Os& os, int directory, const std::string& text) {
 Result<StoreHeader> read_store_header(int directory) {
   const Fd fd(::openat(directory, kName, O_RDONLY | O_NOFOLLOW | O_CLOEXEC));
   if (!fd.is_open())
-    return last_error("state: open");
+    return last_error(std::string(kName) + ": open");
   std::string text(kMaxBytes, '\0');
   const ssize_t n = ::read(fd.get(), text.data(), text.size());
   if (n < 0)
-    return last_error("state: read");
+    return last_error(std::string(kName) + ": read");
   text.resize(static_cast<size_t>(n));
   return parse_header(text);
 }
 
 Status write_store_header(Os& os, int directory, const StoreHeader& header) {
   OVL_TRY(write_new(os, directory, format_header(header)));
-  OVL_TRY(
-      os.rename({directory, kNewName}, {directory, kName}, Rename::kReplace));
+  OVL_TRY(os.rename({directory, kNewName}, {directory, kName}, Rename::kReplace)
+              .in(kName));
   return os.fsync(directory).in("state: fsync");
 }
 
@@ -71,7 +72,7 @@ Status remove_store_header(Os& os, int directory) {
   auto status = os.unlink({directory, kName});
   if (!status && status.error().code() == ENOENT)
     return {};
-  OVL_TRY(std::move(status));
+  OVL_TRY(std::move(status).in(kName));
   return os.fsync(directory).in("state: fsync");
 }
 
