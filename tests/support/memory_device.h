@@ -50,6 +50,9 @@ class MemoryDevice : public BlockSource {
     }
   }
 
+  /// Back to what `other`, a copy of this, holds.
+  void restore(const MemoryDevice& other) { written_ = other.written_; }
+
   BlockSink sink() {
     return {[this](uint64_t offset, std::span<const std::byte> bytes) {
               write(offset, bytes);
