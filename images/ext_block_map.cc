@@ -40,6 +40,7 @@ Status take_block(IndirectWalk& walk, uint64_t block, int64_t file_block) {
   return {};
 }
 
+// libext2fs wants six parameters. NOLINTNEXTLINE(readability-function-size)
 int on_block(ext2_filsys, blk64_t* block, e2_blkcnt_t file_block, blk64_t, int,
              void* data) noexcept {
   auto& walk = *static_cast<IndirectWalk*>(data);

@@ -53,7 +53,7 @@ Result<ExtInode> InodeTable::read(Ino ino) {
   if (!loaded_is_written_)
     return ExtInode(input_.base.inode_bytes(ino));
   ExtInode::Bytes bytes;
-  const size_t offset = in_group % kInodesPerBlock * Image::kInodeSize;
+  const size_t offset = size_t{in_group % kInodesPerBlock} * Image::kInodeSize;
   std::copy_n(bytes_.begin() + offset, bytes.size(), bytes.begin());
   return ExtInode(bytes);
 }

@@ -36,11 +36,11 @@ class LayoutBuilder {
   Status number_children(uint32_t slot);
   Status walk_merged();
   Status visit_merged(uint32_t slot);
-  Result<uint32_t> merged_slot(NodeId node, Ino parent);
+  Result<uint32_t> merged_slot(NodeId id, Ino parent);
   void keep_directory(uint32_t slot, Ino parent);
   Ino ino_of_merged(const Node& node);
 
-  Result<uint32_t> add_slot(NodeId node, Ino ino, Ino parent);
+  Result<uint32_t> add_slot(NodeId id, Ino ino, Ino parent);
   void set_slot_of(Ino ino, uint32_t slot);
   Result<uint32_t> count_blocks(const Node& node, Ino parent);
   Result<uint32_t> add_directory(const Node& node, Ino parent);

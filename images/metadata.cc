@@ -70,7 +70,7 @@ void Metadata::fill_inodes(const Piece& piece, std::span<std::byte> out) const {
       piece.index * Shape::kInodesPerBlock + 1;
   for (uint32_t i = 0; i < Shape::kInodesPerBlock; ++i)
     std::ranges::copy(inode(Ino{first + i}),
-                      out.begin() + i * Image::kInodeSize);
+                      out.subspan(size_t{i} * Image::kInodeSize).begin());
 }
 
 void Metadata::fill_indirect(const Piece& piece,
