@@ -57,13 +57,19 @@ make_places() {
   else
     place=$(mktemp -d -p /var/tmp ovl-demo.XXXXXX)
   fi
-  trap clean_up EXIT
+  trap end_early EXIT
   cd "$place"
   mkdir changes U W nbd mnt
 }
 
-clean_up() {
+end_early() {
   local status=$?
+  clean_up
+  printf '\nFAIL: the demo ended early\n'
+  exit $((status ? status : 1))
+}
+
+clean_up() {
   set +e
   cd /
   mountpoint -q "$place/mnt" && umount "$place/mnt"
@@ -71,7 +77,8 @@ clean_up() {
   mountpoint -q "$place/nbd" && umount "$place/nbd"
   [[ -n ${nbdkit:-} ]] && kill "$nbdkit" && wait "$nbdkit"
   rm -rf --one-file-system "$place"
-  ((status == 0)) || printf '\nFAIL: the demo ended early\n'
+  set -e
+  trap - EXIT
 }
 
 # --- the layer between: a few changes over the lower ------------------------
@@ -143,8 +150,9 @@ stop_nbdkit() {
   echo "   exited after $(seconds "$start") s"
 }
 
+# $3: "owners, " where they are compared, too.
 compare() {
-  step "Comparing $1 with $2, completely: names, types, modes, owners, times," \
+  step "Comparing $1 with $2, completely: names, types, modes, $3times," \
     "attributes, links, content"
   if ! diff "$1" "$2" >difference; then
     head -n 20 difference
@@ -241,10 +249,9 @@ demo_with_root() {
   list_layer U trusted
   overlay_mount
   dump_mount kernel-overlay
-  compare guest kernel-overlay
+  compare guest kernel-overlay "owners, "
   umount mnt
   clean_up
-  trap - EXIT
 }
 
 # --- the way without root ---------------------------------------------------
@@ -265,12 +272,86 @@ hide_unreadable() {
   done <unreadable
 }
 
+guest() { "$nbd_guest" "nbd+unix:///?socket=$place/sock" "$@"; }
+
+change_things_rootless() {
+  step "The guest, libext2fs over NBD, creates, edits, renames, links and" \
+    "deletes"
+  head -c 3000000 /dev/urandom >data
+  tee script <<END
+mkdir srv 0755
+mkdir srv/www 0755
+write srv/www/index.html written\040in\040the\040guest\012
+copy srv/www/data $place/data
+append lib/os-release EDITED="yes"\012
+pwrite share/common-licenses/GPL-3 100 (edited)
+chmod local-additions 0700
+utimens bin/env 981173106 789000000
+setxattr srv/www/index.html user.origin guest
+rename share/common-licenses/BSD share/common-licenses/BSD.renamed
+rename share/doc/bash srv/bash-docs
+link share/common-licenses/GPL-3 srv/license
+symlink ../bin/env srv/env
+unlink share/common-licenses/Artistic
+rmtree share/base-files
+rmtree share/doc/base-files
+mkdir share/doc/base-files 0755
+write share/doc/base-files/README rebuilt\012
+END
+  guest <script
+}
+
+demo_without_root() {
+  step "The way without root, as $(id -un 2>/dev/null || id -u):" \
+    "libext2fs over NBD in place of a mount"
+  make_places
+  hide_unreadable
+  make_changes user
+  start_nbdkit size=+4G userxattr=yes owner=squash
+  change_things_rootless
+  step "What the guest last sees, in full (this reads every file)"
+  guest dump --no-owner >guest
+  echo "   $(wc -l <guest) objects"
+  stop_nbdkit
+  step "The upper directory now (a moved directory is copied: mounts with" \
+    "userxattr follow no redirects)"
+  list_layer U user
+  "$treedump" layers changes "$lower" --upper U --userxattr --no-owner \
+    >layers-reader
+  compare guest layers-reader ""
+  clean_up
+}
+
+# Runs the way without root as another user, who may not be able to read the
+# repository: with copies of what it needs.
+demo_as_other_user() {
+  step "And without root: as user ${OVL_DEMO_USER:-1000}"
+  local copies
+  copies=$(mktemp -d -p "${OVL_DEMO_DIR:-/var/tmp}" ovl-demo-tools.XXXXXX)
+  mkdir -p "$copies"/{tools,build/tests}
+  cp "$repo/tools/demo.sh" "$copies/tools/"
+  cp "$build/ovl.so" "$copies/build/"
+  cp "$treedump" "$nbd_guest" "$copies/build/tests/"
+  chmod -R go=u-w "$copies"
+  local status=0
+  OVL_BUILD_DIR=$copies/build setpriv --reuid="${OVL_DEMO_USER:-1000}" \
+    --regid="${OVL_DEMO_USER:-1000}" --clear-groups \
+    "$copies/tools/demo.sh" --rootless --lower "$lower" || status=$?
+  rm -rf "$copies"
+  return $status
+}
+
 main() {
   set_up
-  if ((EUID == 0 && !rootless)); then
-    demo_with_root
-    step "PASS: the guest's tree and the kernel overlay's are the same"
+  if ((rootless)); then
+    demo_without_root
+    step "PASS: the guest's tree and the layers' are the same, without root"
+    return
   fi
+  demo_with_root
+  step "PASS: the guest's tree and the kernel overlay's are the same"
+  demo_as_other_user
+  step "PASS: both ways, on $lower"
 }
 
 main

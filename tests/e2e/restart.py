@@ -187,6 +187,40 @@ def mounted_as_ext2_and_ext3(case):
         check_same(case.overlay_now(), seen, "kernel overlay", "guest")
 
 
+def what_upper_cannot_hold_is_kept(case):
+    """A 0:0 character device would read as a whiteout: nothing is applied
+    until it is gone."""
+    before = case.upper_now()
+    server = case.server().start()
+    with server.mounted() as guest:
+        run("mknod", guest / "d0" / "device", "c", 0, 0)
+        change(guest)
+    server.stop()
+    say("  " + server.log().strip())
+    check("d0/device" in server.log(), "the device is not named")
+    check_same(before, case.upper_now(), "upper before", "upper after")
+    with case.server() as server:
+        with server.mounted() as guest:
+            (guest / "d0" / "device").unlink()
+            seen = dump_dir(guest)
+        server.fsck()
+    check_same(case.overlay_now(), seen, "kernel overlay", "guest")
+
+
+def full_device(case):
+    with case.server("size=+8M") as server:
+        with server.mounted() as guest:
+            done = subprocess.run(
+                ["dd", "if=/dev/urandom", f"of={guest / 'big'}", "bs=64k"],
+                text=True, stderr=subprocess.PIPE)
+            check("No space left" in done.stderr, done.stderr)
+            (guest / "d0" / "f0").unlink()
+            run("cp", guest / "d1" / "f1", guest / "copy")
+            seen = dump_dir(guest)
+        server.fsck()
+    check_same(case.overlay_now(), seen, "kernel overlay", "guest")
+
+
 def read_only_without_upper(case):
     with Server(case.space, f"lowerdir={case.upper}:{case.lower}") as server:
         with server.mounted(options="ro") as guest:
