@@ -19,6 +19,8 @@ NAMES = ["a", "b", "c", "d", "e", "dir", "file", "x y", "\u00e9\u00df",
          ".hidden", "n" * 255, "Makefile", "-", "0", "new\nline", "z.tmp"]
 USERS = [0, 1, 1000, 65534, 70000, 2**31 + 5]
 SECONDS = [0, 1, -1, -2**31, 2**31 - 1, 2**31, 2**32, 1700000000, 2**33 + 77]
+# Not blocking: the name may be a fifo by now.
+WRITE = os.O_WRONLY | os.O_NOFOLLOW | os.O_NONBLOCK
 XATTRS = ["user.a", "user.b", "user.long-name-of-an-attribute", "trusted.t",
           "security.s", "trusted.overlay.opaque", "trusted.overlay.redirect",
           "user.overlay.opaque", "trusted.overlay.overlay.opaque"]
@@ -173,7 +175,7 @@ class Ops:
                       "far": max(size, 5 << 20) + beyond}[place]
             if offset > self.LARGEST_FILE:
                 offset = 0
-            fd = os.open(path, os.O_WRONLY | os.O_NOFOLLOW)
+            fd = os.open(path, WRITE)
             os.pwrite(fd, data, offset)
             os.close(fd)
         self.do(write_file, self.any_of(self.tree.files))
@@ -184,7 +186,7 @@ class Ops:
         data = self.data()
 
         def append_file(path):
-            fd = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_NOFOLLOW)
+            fd = os.open(path, WRITE | os.O_APPEND)
             os.write(fd, data)
             os.close(fd)
         self.do(append_file, self.any_of(self.tree.files))
