@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "tests/support/nbd_guest_fs.h"
@@ -59,6 +60,48 @@ Result<Xattrs> open_xattrs(ext2_filsys fs, Ino ino) {
   return owned;
 }
 
+constexpr char kAccessAcl[] = "system.posix_acl_access";
+
+// An ACL as getxattr(2) returns it: 4 bytes, then entries of 8, which begin
+// with a tag and permissions of two bytes each.
+constexpr size_t kAclHead = 4;
+constexpr size_t kAclEntry = 8;
+
+// The entry that the group's bits of a mode are: the mask, if there is one.
+bool has_mask(std::string_view acl) {
+  for (size_t at = kAclHead; at + kAclEntry <= acl.size(); at += kAclEntry)
+    if (acl[at] == 0x10)
+      return true;
+  return false;
+}
+
+// How far the bits of this entry are shifted in a mode; nothing: not in it.
+std::optional<int> shift_of(char tag, bool mask) {
+  if (tag == 0x01)
+    return 6;
+  if (tag == (mask ? 0x10 : 0x04))
+    return 3;
+  if (tag == 0x20)
+    return 0;
+  return std::nullopt;
+}
+
+void mode_into_acl(uint32_t mode, std::string& acl) {
+  const bool mask = has_mask(acl);
+  for (size_t at = kAclHead; at + kAclEntry <= acl.size(); at += kAclEntry)
+    if (const auto shift = shift_of(acl[at], mask))
+      acl[at + 2] = static_cast<char>(mode >> *shift & 7);
+}
+
+uint32_t mode_of_acl(std::string_view acl, uint32_t mode) {
+  const bool mask = has_mask(acl);
+  for (size_t at = kAclHead; at + kAclEntry <= acl.size(); at += kAclEntry)
+    if (const auto shift = shift_of(acl[at], mask))
+      mode = (mode & ~(7U << *shift)) | (static_cast<uint32_t>(acl[at + 2]) & 7)
+                                            << *shift;
+  return mode;
+}
+
 }  // namespace
 
 Status GuestFs::write(std::string_view path, uint64_t offset,
@@ -101,11 +144,34 @@ Status GuestFs::punch(std::string_view path, uint64_t first_block,
 
 Status GuestFs::chmod(std::string_view path, uint32_t mode) {
   const Ino ino = OVL_TRY(lookup(path));
+  OVL_TRY(change_acl(ino, mode));
+  return change_mode(ino, mode);
+}
+
+Status GuestFs::change_mode(Ino ino, uint32_t mode) {
   GuestInode inode = OVL_TRY(read_inode(ino));
   inode.fields.i_mode =
       static_cast<uint16_t>((inode.fields.i_mode & S_IFMT) | (mode & 07777));
   set_ctime_fields(inode.fields, ext_now());
   return write_inode(ino, inode);
+}
+
+// As a kernel keeps mode and access control list in step.
+Status GuestFs::change_acl(Ino ino, uint32_t mode) {
+  const Xattrs xattrs = OVL_TRY(open_xattrs(fs(), ino));
+  void* value = nullptr;
+  size_t size = 0;
+  const errcode_t code =
+      ext2fs_xattr_get(xattrs.get(), kAccessAcl, &value, &size);
+  if (code == EXT2_ET_EA_KEY_NOT_FOUND)
+    return {};
+  OVL_TRY(ext2_status(code, kAccessAcl));
+  std::string acl(static_cast<const char*>(value), size);
+  ext2fs_free_mem(&value);
+  mode_into_acl(mode, acl);
+  return ext2_status(
+      ext2fs_xattr_set(xattrs.get(), kAccessAcl, acl.data(), acl.size()),
+      kAccessAcl);
 }
 
 Status GuestFs::chown(std::string_view path, Owner owner) {
@@ -134,7 +200,10 @@ Status GuestFs::set_xattr(std::string_view path, const std::string& name,
   OVL_TRY(ext2_status(
       ext2fs_xattr_set(xattrs.get(), name.c_str(), value.data(), value.size()),
       "set " + name));
-  return touch_change_time(ino);
+  if (name != kAccessAcl)
+    return touch_change_time(ino);
+  const GuestInode inode = OVL_TRY(read_inode(ino));
+  return change_mode(ino, mode_of_acl(value, inode.fields.i_mode));
 }
 
 Status GuestFs::remove_xattr(std::string_view path, const std::string& name) {

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "fsengine/base/paths.h"
+#include "images/acl.h"
 #include "images/ext_block_map.h"
 #include "images/ext_file.h"
 #include "tests/support/nbd_guest_time.h"
@@ -53,7 +54,12 @@ struct FreeMemory {
   void operator()(void* memory) const { ext2fs_free_mem(&memory); }
 };
 
-// Unlike iteration, this converts access control lists.
+bool is_acl(const std::string& name) {
+  return name.starts_with("system.posix_acl_");
+}
+
+// The handle is raw: the conversion of libext2fs writes no id where getxattr(2)
+// has -1.
 Result<std::string> value_of(ext2_xattr_handle* handle,
                              const std::string& name) {
   void* value = nullptr;
@@ -62,7 +68,8 @@ Result<std::string> value_of(ext2_xattr_handle* handle,
   if (code != 0)
     return ext2_error(code, name);
   const std::unique_ptr<void, FreeMemory> owned(value);
-  return std::string(static_cast<const char*>(value), size);
+  const std::string_view stored(static_cast<const char*>(value), size);
+  return is_acl(name) ? acl_from_disk(stored) : std::string(stored);
 }
 
 // What lies below the end, in the file's order.
@@ -117,6 +124,8 @@ Result<XattrSet> Dumper::xattrs_of(Ino ino) const {
   OVL_TRY(ext2_status(ext2fs_xattrs_open(fs_.fs(), to_int(ino), &handle),
                       "open attributes"));
   const Xattrs owned(handle);
+  unsigned raw = XATTR_HANDLE_FLAG_RAW;
+  OVL_TRY(ext2_status(ext2fs_xattrs_flags(handle, &raw, nullptr), "flags"));
   OVL_TRY(ext2_status(ext2fs_xattrs_read(handle), "read attributes"));
   std::vector<std::string> names;
   OVL_TRY(ext2_status(ext2fs_xattrs_iterate(handle, add_name, &names),

@@ -92,6 +92,8 @@ class GuestFs {
   Status remove_replaced(const Place& place, Ino moved);
   Status move_directory(Ino ino, Ino from, Ino to);
   Status remove_children(Ino directory, std::string_view path);
+  Status change_mode(Ino ino, uint32_t mode);
+  Status change_acl(Ino ino, uint32_t mode);
   Status touch(Ino ino);
   Status touch_change_time(Ino ino);
 
