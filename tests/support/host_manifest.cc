@@ -234,6 +234,7 @@ Status HostScanner::read_contents() {
   std::array<Status, kHashThreads> results;
   {
     std::vector<std::jthread> threads;
+    threads.reserve(results.size());
     for (Status& result : results)
       threads.emplace_back([&, this] { result = read_share(next); });
   }
