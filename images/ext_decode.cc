@@ -56,6 +56,12 @@ uint64_t count_blocks(const std::vector<DataRun>& runs) {
   return blocks;
 }
 
+uint8_t node_flags(uint32_t bits) {
+  const int immutable = (bits & EXT2_IMMUTABLE_FL) != 0 ? kFlagImmutable : 0;
+  const int append = (bits & EXT2_APPEND_FL) != 0 ? kFlagAppend : 0;
+  return static_cast<uint8_t>(immutable | append);
+}
+
 }  // namespace
 
 Result<Node> InodeDecoder::decode(const DecodeInput& in) const {
@@ -66,6 +72,7 @@ Result<Node> InodeDecoder::decode(const DecodeInput& in) const {
   node.mode = in.inode.mode();
   node.uid = in.inode.uid();
   node.gid = in.inode.gid();
+  node.flags = node_flags(in.inode.flags());
   OVL_TRY(decode_mtime(in, node));
   OVL_TRY(decode_xattrs(in, node));
   OVL_TRY(decode_content(in, node));

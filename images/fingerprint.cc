@@ -84,6 +84,7 @@ class LayoutHasher {
   void add_content(uint32_t slot);
   void add_names(const Node& directory);
   void add_binding(uint32_t slot);
+  uint64_t source_of(const Node& node) const;
   uint64_t special_of(const Node& node) const;
 
   const Layout& layout_;
@@ -115,7 +116,8 @@ void LayoutHasher::add_content(uint32_t slot) {
   content_.add(ContentRecord{
       node.size, node.mtime_sec, special_of(node),
       has_xattrs ? XattrSetHash()(pool_.xattrs.get(node.xattrs)) : 0,
-      node.mtime_nsec, node.uid, node.gid, node.mode, slot, place.position});
+      node.mtime_nsec, node.uid, node.gid,
+      node.mode | uint32_t{node.flags} << 16, slot, place.position});
   if (node.is_dir())
     add_names(node);
 }
@@ -142,11 +144,23 @@ void LayoutHasher::add_binding(uint32_t slot) {
                     static_cast<uint8_t>(node.content_changed ? 1 : 0)});
 }
 
+// Which other file the bytes come from.
+uint64_t LayoutHasher::source_of(const Node& node) const {
+  if (node.source == kNoNode)
+    return 0;
+  const Node& source = pool_[node.source];
+  const uint64_t identity[] = {source.host_ino, source.size,
+                               static_cast<uint64_t>(source.mtime_sec),
+                               source.mtime_nsec, source.layer};
+  return XXH3_64bits(identity, sizeof identity);
+}
+
 uint64_t LayoutHasher::special_of(const Node& node) const {
   if (node.is_regular())
-    return node.holes == HoleMapId{}
-               ? 0
-               : HoleMapHash()(pool_.hole_maps.get(node.holes));
+    return (node.holes == HoleMapId{}
+                ? 0
+                : HoleMapHash()(pool_.hole_maps.get(node.holes))) ^
+           source_of(node);
   if (node.is_symlink()) {
     const auto target = pool_.strings.get(node.target);
     return XXH3_64bits(target.data(), target.size());

@@ -54,6 +54,11 @@ void set_owner(const Node& node, ext2_inode_large& inode) {
   inode.osd2.linux2.l_i_gid_high = high16(node.gid);
 }
 
+uint32_t flag_bits(const Node& node) {
+  return ((node.flags & kFlagImmutable) != 0 ? EXT2_IMMUTABLE_FL : 0U) |
+         ((node.flags & kFlagAppend) != 0 ? EXT2_APPEND_FL : 0U);
+}
+
 }  // namespace
 
 std::array<uint32_t, 15> device_pointers(DeviceNo rdev) {
@@ -85,6 +90,7 @@ Image::InodeBytes inode_record(const Node& node, const InodeFacts& facts) {
     inode.i_block[i] = htole32(facts.pointers[i]);
   inode.i_generation = htole32(facts.generation);
   inode.i_file_acl = htole32(facts.xattr_block);
+  inode.i_flags = htole32(flag_bits(node));
   inode.i_extra_isize = htole16(kExtraBytes);
   Image::InodeBytes bytes{};
   std::memcpy(bytes.data(), &inode, sizeof inode);

@@ -102,11 +102,21 @@ struct Key {
   Status (*set)(DeviceConfig&, std::string_view key, const std::string& value);
 };
 
+// `A:B::D`: what follows a double colon is a data-only layer, and so is all
+// behind it.
 Status add_lowers(DeviceConfig& config, std::string_view key,
                   const std::string& value) {
-  for (const std::string& path : split_paths(value))
-    config.lowers.push_back(OVL_TRY(absolute(key, path)));
-  return {};
+  bool data_only = false;
+  for (const std::string& path : split_paths(value)) {
+    const bool marker = path.empty() && !data_only && !config.lowers.empty();
+    if (!marker && !data_only && !config.data_only.empty())
+      return bad(key, value, "in order: behind :: only :: may follow");
+    if (!marker)
+      (data_only ? config.data_only : config.lowers)
+          .push_back(OVL_TRY(absolute(key, path)));
+    data_only = marker;
+  }
+  return data_only ? bad(key, value, "a list of paths") : Status();
 }
 
 Status set_upper(DeviceConfig& config, std::string_view key,

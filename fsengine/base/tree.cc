@@ -36,7 +36,7 @@ bool same_attributes(const Node& a, const Node& b) {
     return false;
   return a.mode == b.mode && a.uid == b.uid && a.gid == b.gid &&
          a.mtime_sec == b.mtime_sec && a.mtime_nsec == b.mtime_nsec &&
-         a.xattrs == b.xattrs;
+         a.flags == b.flags && a.xattrs == b.xattrs;
 }
 
 std::vector<DataRun> data_runs(const NodePool& pool, const Node& file) {

@@ -63,6 +63,14 @@ enum NodeMark : uint8_t {
   kMarkWhiteout = 1,    // hides the name below; chr 0:0 or xattr form
   kMarkOpaque = 2,      // a directory that hides what is below
   kMarkUnreadable = 4,  // a directory that could not be listed
+  kMarkMetacopy = 8,    // a file whose bytes are in a lower layer
+};
+
+/// Inode flags that a tree carries.
+enum NodeFlag : uint8_t {
+  kFlagNone = 0,
+  kFlagImmutable = 1,
+  kFlagAppend = 2,
 };
 
 struct Node {
@@ -82,6 +90,7 @@ struct Node {
     NodeId lower;       // directory: what it is merged with, or kNoNode
   };
   NodeId source = kNoNode;    // kGuest: the node this is a newer state of
+                              // kLayer metacopy file: the one with its bytes
   NodeId host_dir = kNoNode;  // kLayer: the layer's directory; none at a root
   StrRef host_name{};         // kLayer: a name of it there
   uint16_t layer = 0;         // kLayer: index into the stack, 0 is upper
@@ -89,8 +98,9 @@ struct Node {
   Origin origin = Origin::kLayer;
   uint8_t marks = kMarkNone;
   bool content_changed = false;  // kGuest: bytes or holes are not source's
-  StrRef redirect{};             // kLayer directory: see has_redirect
-  bool has_redirect = false;
+  StrRef redirect{};             // kLayer: see has_redirect
+  bool has_redirect = false;     // of a directory or a metacopy file
+  uint8_t flags = kFlagNone;
 
   bool is_dir() const { return S_ISDIR(mode); }
   bool is_regular() const { return S_ISREG(mode); }
@@ -141,7 +151,7 @@ struct Tree {
   NodeId root;
 };
 
-/// True when mode, owner, times, device number and attributes agree; size,
+/// True when mode, owner, times, flags, device number and attributes agree; size,
 /// content, target and names are not looked at.
 bool same_attributes(const Node& a, const Node& b);
 

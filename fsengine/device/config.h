@@ -15,6 +15,7 @@ namespace ovl {
 /// Paths are absolute.
 struct DeviceConfig {
   std::vector<std::string> lowers;  // first is topmost
+  std::vector<std::string> data_only;  // reached by metacopy redirects only
   std::optional<std::string> upper;
   std::optional<std::string> work;
   std::optional<SizeRequest> size;

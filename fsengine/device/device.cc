@@ -51,7 +51,8 @@ Device::Device(DeviceConfig config, Os& os)
 }
 
 Status Device::open_stack() {
-  stack_ = OVL_TRY(Stack::open({config_.lowers, config_.upper, family_}));
+  stack_ = OVL_TRY(
+      Stack::open({config_.lowers, config_.data_only, config_.upper, family_}));
   files_ = std::make_unique<FileReader>(*stack_, config_.report);
   return {};
 }

@@ -121,6 +121,8 @@ Status check_layers(const DeviceConfig& config) {
   std::vector<Place> places;
   for (const std::string& lower : config.lowers)
     places.push_back(OVL_TRY(open_place("lowerdir", lower, false)));
+  for (const std::string& data : config.data_only)
+    places.push_back(OVL_TRY(open_place("lowerdir", data, false)));
   if (config.upper)
     places.push_back(OVL_TRY(open_place("upperdir", *config.upper, true)));
   if (config.work)

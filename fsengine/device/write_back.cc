@@ -89,7 +89,7 @@ Status Device::write_tree(Tree guest, ExtReader& reader) {
   const auto content = [&](NodeId id) -> Result<std::unique_ptr<BlockSource>> {
     const Node& node = stack_->pool()[id];
     if (node.origin == Origin::kLayer)
-      return files_->open(id);
+      return files_->content(id);
     return reader.open_file(Ino{static_cast<uint32_t>(node.host_ino)});
   };
   const UpperTarget target{.os = os_,

@@ -52,6 +52,14 @@ Result<std::vector<LayerObject>> DirLayer::list(const std::string& path) const {
   return objects;
 }
 
+Result<LayerObject> DirLayer::find(const std::string& path) const {
+  const SplitPath split = split_path(path);
+  const Fd dir = OVL_TRY(
+      open_beneath(root_.get(), split.dir, O_PATH | O_DIRECTORY).in(name_));
+  return read_host_object(dir.get(), std::string(split.name))
+      .in(join_path(name_, path));
+}
+
 Result<std::unique_ptr<BlockSource>> DirLayer::open_file(
     const std::string& path, const Stamp& stamp) const {
   Fd fd =

@@ -17,6 +17,7 @@ class DirLayer : public Layer {
   const std::string& name() const override { return name_; }
   Result<LayerObject> root() const override;
   Result<std::vector<LayerObject>> list(const std::string& path) const override;
+  Result<LayerObject> find(const std::string& path) const override;
   Result<std::unique_ptr<BlockSource>> open_file(
       const std::string& path, const Stamp& stamp) const override;
 

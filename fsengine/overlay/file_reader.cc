@@ -6,11 +6,34 @@
 
 namespace ovl {
 
-Result<std::unique_ptr<BlockSource>> FileReader::open(NodeId id) const {
+namespace {
+
+class NodeContent : public BlockSource {
+ public:
+  NodeContent(FileReader& reader, NodeId id, uint64_t size)
+      : reader_(reader), id_(id), size_(size) {}
+  uint64_t size() const override { return size_; }
+  Status read(uint64_t offset, std::span<std::byte> out) const override {
+    return reader_.read(id_, offset, out);
+  }
+
+ private:
+  FileReader& reader_;
+  const NodeId id_;
+  const uint64_t size_;
+};
+
+}  // namespace
+
+std::unique_ptr<BlockSource> FileReader::content(NodeId id) {
+  return std::make_unique<NodeContent>(*this, id, stack_.pool()[id].size);
+}
+
+Result<FileReader::File> FileReader::open(NodeId id) const {
   const Node& node = stack_.pool()[id];
   const Stamp stamp{node.host_ino, node.size, node.mtime_sec, node.mtime_nsec};
-  return stack_.layer(node.layer)
-      .open_file(host_path(stack_.pool(), node), stamp);
+  return File(OVL_TRY(stack_.layer(node.layer)
+                          .open_file(host_path(stack_.pool(), node), stamp)));
 }
 
 Result<FileReader::File> FileReader::find_or_open(NodeId id) {
@@ -42,14 +65,16 @@ Status FileReader::read_content(NodeId id, uint64_t offset,
 }
 
 Status FileReader::read(NodeId id, uint64_t offset, std::span<std::byte> out) {
-  const uint64_t size = stack_.pool()[id].size;
+  const NodePool& pool = stack_.pool();
+  const NodeId data = pool[id].source == kNoNode ? id : pool[id].source;
+  const uint64_t size = std::min(pool[id].size, pool[data].size);
   const uint64_t left = size > offset ? size - offset : 0;
   const auto content = out.first(std::min<size_t>(out.size(), left));
   std::ranges::fill(out.subspan(content.size()), std::byte{0});
   if (content.empty())
     return {};
-  if (auto status = read_content(id, offset, content); !status)
-    return drifted(id, status.error());
+  if (auto status = read_content(data, offset, content); !status)
+    return drifted(data, status.error());
   return {};
 }
 

@@ -27,11 +27,12 @@ class FileReader {
   FileReader(const Stack& stack, Report report)
       : stack_(stack), report_(std::move(report)) {}
 
-  /// Bytes of regular file or symlink `id` of a layer; zeros past its size.
+  /// Bytes of regular file `id` of a layer; zeros past its size. A metacopy
+  /// file has the bytes of its source.
   Status read(NodeId id, uint64_t offset, std::span<std::byte> out);
 
-  /// The whole content of a regular file, for a reader of its own.
-  Result<std::unique_ptr<BlockSource>> open(NodeId id) const;
+  /// The content of a regular file as a source, read through this.
+  std::unique_ptr<BlockSource> content(NodeId id);
 
  private:
   using File = std::shared_ptr<const BlockSource>;
@@ -48,6 +49,7 @@ class FileReader {
   static constexpr size_t kShards = 16;
   static constexpr size_t kFilesPerShard = 24;
 
+  Result<File> open(NodeId id) const;
   Result<File> find_or_open(NodeId id);
   Status read_content(NodeId id, uint64_t offset, std::span<std::byte> out);
   tl::unexpected<Error> drifted(NodeId id, const Error& cause);

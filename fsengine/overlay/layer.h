@@ -57,6 +57,9 @@ class Layer {
   virtual Result<std::vector<LayerObject>> list(
       const std::string& path) const = 0;
 
+  /// The object at `path`; ENOENT when there is none, or a symlink leads there.
+  virtual Result<LayerObject> find(const std::string& path) const = 0;
+
   /// The bytes of regular file `path`. Reading fails with ESTALE once the
   /// file is not what `stamp` says.
   virtual Result<std::unique_ptr<BlockSource>> open_file(

@@ -23,8 +23,13 @@ namespace {
 
 class Merger {
  public:
-  Merger(const Layer& layer, XattrFamily family, NodePool& pool, NodeId below)
-      : layer_(layer), family_(family), pool_(pool), below_(below) {}
+  Merger(const Layer& layer, XattrFamily family, NodePool& pool, NodeId below,
+         DataLayers& data)
+      : layer_(layer),
+        family_(family),
+        pool_(pool),
+        below_(below),
+        data_(data) {}
 
   Result<NodeId> run(NodeId top) {
     todo_.push_back({top, below_});  // opaque and redirect of a root are void
@@ -54,6 +59,8 @@ class Merger {
       if (node.is_dir())
         todo_.push_back(
             {entry.node, OVL_TRY(lower_of(node, pair.lower, entry))});
+      if (node.marks & kMarkMetacopy)
+        OVL_TRY(find_data(entry, pair.lower));
       merged.push_back(entry);
     }
     if (pair.lower != kNoNode)
@@ -75,19 +82,47 @@ class Merger {
     const bool lowest = below_ == kNoNode;
     if (lowest || (node.marks & kMarkOpaque))
       return kNoNode;
-    NodeId found = kNoNode;
-    if (node.has_redirect)
-      found = OVL_TRY(follow_redirect(node, parent_lower));
-    else if (parent_lower != kNoNode)
-      found = pool_.child(parent_lower, pool_.name(entry));
+    const NodeId found = OVL_TRY(find_below(node, parent_lower, entry));
     return found != kNoNode && pool_[found].is_dir() ? found : kNoNode;
+  }
+
+  // What `node` redirects to in the tree below, or what has its own name.
+  Result<NodeId> find_below(const Node& node, NodeId parent_lower,
+                            const Entry& entry) {
+    if (node.has_redirect)
+      return follow_redirect(node, parent_lower);
+    if (parent_lower == kNoNode)
+      return kNoNode;
+    return pool_.child(parent_lower, pool_.name(entry));
+  }
+
+  Status find_data(const Entry& entry, NodeId parent_lower) {
+    Node& node = pool_.mutable_node(entry.node);
+    NodeId found = kNoNode;
+    if (below_ != kNoNode)
+      found = OVL_TRY(find_below(node, parent_lower, entry));
+    if (found == kNoNode || !pool_[found].is_regular())
+      found = OVL_TRY(find_in_data_layers(node));
+    if (found == kNoNode)
+      return bad(node, "metacopy file without data", EIO);
+    const Node& lower = pool_[found];
+    node.source = lower.marks & kMarkMetacopy ? lower.source : found;
+    const Node& data = pool_[node.source];
+    node.holes = data.size == node.size ? data.holes : HoleMapId{};
+    return {};
+  }
+
+  Result<NodeId> find_in_data_layers(const Node& node) {
+    const std::string_view to =
+        node.has_redirect ? pool_.strings.get(node.redirect) : "";
+    return to.starts_with('/') ? data_.find(to.substr(1)) : kNoNode;
   }
 
   Result<NodeId> follow_redirect(const Node& node, NodeId parent_lower) {
     const std::string_view to = pool_.strings.get(node.redirect);
     if (family_ == XattrFamily::kUser)
       return bad(node, "redirects cannot be followed with userxattr", EPERM);
-    redirected_ = true;
+    redirected_ |= node.is_dir();
     if (to.starts_with('/'))
       return walk_from_root(node, to.substr(1));
     if (to.empty() || to.find('/') != to.npos)
@@ -142,6 +177,7 @@ class Merger {
   const XattrFamily family_;
   NodePool& pool_;
   const NodeId below_;
+  DataLayers& data_;
   std::vector<Pair> todo_;
   bool redirected_ = false;
 };
@@ -149,8 +185,9 @@ class Merger {
 }  // namespace
 
 Result<NodeId> merge_layer(const Layer& layer, NodeId top, NodeId below,
-                           XattrFamily family, NodePool& pool) {
-  return Merger(layer, family, pool, below).run(top);
+                           DataLayers& data, XattrFamily family,
+                           NodePool& pool) {
+  return Merger(layer, family, pool, below, data).run(top);
 }
 
 }  // namespace ovl

@@ -5,6 +5,7 @@
 
 #include "fsengine/base/result.h"
 #include "fsengine/base/tree.h"
+#include "fsengine/overlay/data_layers.h"
 #include "fsengine/overlay/layer.h"
 #include "fsengine/overlay/xattr_family.h"
 
@@ -16,7 +17,10 @@ namespace ovl {
 /// replaced by the merged ones and their `lower` is set; what exists only
 /// below is shared. Errors name the path of a construct that overlayfs would
 /// fail on.
+/// A metacopy file gets its `source`, the node with its bytes, from the tree
+/// below or from `data`.
 Result<NodeId> merge_layer(const Layer& layer, NodeId top, NodeId below,
-                           XattrFamily family, NodePool& pool);
+                           DataLayers& data, XattrFamily family,
+                           NodePool& pool);
 
 }  // namespace ovl

@@ -78,6 +78,8 @@ Status ObjectWriter::set_attributes(const At& at, const Node& node) {
   OVL_TRY(set_owner(at, node));
   OVL_TRY(set_mode(at, node));
   OVL_TRY(set_xattrs(at, target_.pool.xattrs.get(node.xattrs), {}));
+  if (node.flags != kFlagNone)
+    OVL_TRY(set_flags(at, node));
   return set_time(at, node);
 }
 
@@ -93,6 +95,8 @@ Status ObjectWriter::change_attributes(const At& at, const Node& from,
     OVL_TRY(set_mode(at, node));
   // chown drops a capability that the guest kept or set again.
   OVL_TRY(set_xattrs(at, want, chown ? XattrSet{} : have));
+  if (from.flags != node.flags)
+    OVL_TRY(set_flags(at, node));
   return set_time(at, node);
 }
 
@@ -130,6 +134,17 @@ Status ObjectWriter::remove_xattrs(const At& at, const XattrSet& set,
       return removed;
   }
   return {};
+}
+
+// In an attribute of overlayfs: real ones would bar the kernel, and us.
+Status ObjectWriter::set_flags(const At& at, const Node& node) {
+  const std::string name = overlay_xattr(target_.family, "protattr");
+  if (node.flags == kFlagNone)
+    return target_.os.remove_xattr(at, name);
+  const std::string value =
+      std::string((node.flags & kFlagAppend) != 0 ? "a" : "") +
+      ((node.flags & kFlagImmutable) != 0 ? "i" : "");
+  return target_.os.set_xattr(at, name, value);
 }
 
 Status ObjectWriter::set_time(const At& at, const Node& node) {

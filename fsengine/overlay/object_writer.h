@@ -38,6 +38,7 @@ class ObjectWriter {
   Status set_mode(const At& at, const Node& node);
   Status set_xattrs(const At& at, const XattrSet& set, const XattrSet& have);
   Status remove_xattrs(const At& at, const XattrSet& set, const XattrSet& have);
+  Status set_flags(const At& at, const Node& node);
   Status set_time(const At& at, const Node& node);
 
   const UpperTarget& target_;

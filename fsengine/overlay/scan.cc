@@ -43,6 +43,27 @@ XattrSet guest_xattrs(const XattrSet& stored, XattrFamily family) {
   return shown;
 }
 
+// As the kernel: a value with any other byte is void as a whole.
+uint8_t protected_flags(const LayerObject& object, XattrFamily family) {
+  int flags = kFlagNone;
+  const auto* value =
+      find_xattr(object.xattrs, overlay_xattr(family, "protattr"));
+  for (const char letter : value != nullptr ? *value : std::string()) {
+    if (letter != 'a' && letter != 'i')
+      return kFlagNone;
+    flags |= letter == 'a' ? kFlagAppend : kFlagImmutable;
+  }
+  return static_cast<uint8_t>(flags);
+}
+
+// Empty, or a header of version 0 that states its own length, and a digest.
+bool is_valid_metacopy(const std::string& value) {
+  constexpr size_t kHeader = 4;
+  return value.empty() ||
+         (value.size() >= kHeader && value[0] == 0 && value[2] == 0 &&
+          static_cast<unsigned char>(value[1]) == value.size());
+}
+
 class Scanner {
  public:
   Scanner(const Layer& layer, uint16_t index, XattrFamily family,
@@ -117,9 +138,7 @@ class Scanner {
     entries.reserve(objects.size());
     for (const LayerObject& object : objects) {
       const std::string path = join_path(directory.path, object.name);
-      if (find_xattr(object.xattrs, overlay_xattr(family_, "metacopy")))
-        return fail(ENOTSUP, join_path(layer_.name(), path) +
-                                 ": metacopy files are not supported yet");
+      OVL_TRY(check_metacopy(object).in(join_path(layer_.name(), path)));
       if (pool_.strings.full())
         return fail(EOVERFLOW, layer_.name() + ": too many names");
       const NodeId node = add_node(object, directory.node);
@@ -129,6 +148,18 @@ class Scanner {
     }
     keep_own_names(objects, entries);
     pool_.set_entries(directory.node, std::move(entries));
+    return {};
+  }
+
+  Status check_metacopy(const LayerObject& object) const {
+    const auto* value =
+        find_xattr(object.xattrs, overlay_xattr(family_, "metacopy"));
+    if (value == nullptr || !S_ISREG(object.mode))
+      return {};
+    if (!is_valid_metacopy(*value))
+      return fail(EIO, "malformed metacopy attribute");
+    if (family_ == XattrFamily::kUser)
+      return fail(EPERM, "metacopy files cannot be read with userxattr");
     return {};
   }
 
@@ -185,16 +216,25 @@ class Scanner {
   void set_marks(Node& node, const LayerObject& object) {
     if (is_whiteout(object, family_))
       node.marks |= kMarkWhiteout;
-    if (!node.is_dir())
-      return;
-    if (is_opaque(object, family_))
+    if (index_ == 0)
+      node.flags = protected_flags(object, family_);
+    if (node.is_dir() && is_opaque(object, family_))
       node.marks |= kMarkOpaque;
-    if (const auto* value =
-            find_xattr(object.xattrs, overlay_xattr(family_, "redirect"))) {
-      node.has_redirect = true;
-      node.redirect = pool_.strings.add(
-          value->substr(0, std::min(value->find(char{}), kMaxRedirect)));
-    }
+    if (node.is_regular() &&
+        find_xattr(object.xattrs, overlay_xattr(family_, "metacopy")))
+      node.marks |= kMarkMetacopy;
+    if (node.is_dir() || (node.marks & kMarkMetacopy))
+      set_redirect(node, object);
+  }
+
+  void set_redirect(Node& node, const LayerObject& object) {
+    const auto* value =
+        find_xattr(object.xattrs, overlay_xattr(family_, "redirect"));
+    if (value == nullptr)
+      return;
+    node.has_redirect = true;
+    node.redirect = pool_.strings.add(
+        value->substr(0, std::min(value->find(char{}), kMaxRedirect)));
   }
 
   const Layer& layer_;

@@ -14,7 +14,7 @@ Result<NodeId> Stack::add(uint16_t index, NodeId below, XattrFamily family) {
   const Layer& layer = *layers_[index];
   const ScanResult scan = OVL_TRY(scan_layer(layer, index, family, pool_));
   has_unreadable_ |= scan.has_unreadable;
-  return merge_layer(layer, scan.root, below, family, pool_);
+  return merge_layer(layer, scan.root, below, data_, family, pool_);
 }
 
 // What is hidden may be unreadable; what is shown may not silently be empty.
@@ -39,14 +39,22 @@ Status Stack::refuse_visible_unreadable() const {
   return {};
 }
 
+Status Stack::open_layers(const StackOptions& options) {
+  layers_.resize(1);
+  for (const std::string& path : options.lowers)
+    layers_.push_back(OVL_TRY(DirLayer::open(path).in("lowerdir")));
+  for (const std::string& path : options.data_only) {
+    layers_.push_back(OVL_TRY(DirLayer::open(path).in("lowerdir")));
+    data_.add(*layers_.back(), static_cast<uint16_t>(layers_.size() - 1));
+  }
+  if (options.upper)
+    layers_[0] = OVL_TRY(DirLayer::open(*options.upper).in("upperdir"));
+  return {};
+}
+
 Result<std::unique_ptr<Stack>> Stack::open(const StackOptions& options) {
   std::unique_ptr<Stack> stack(new Stack());
-  auto& layers = stack->layers_;
-  layers.resize(options.lowers.size() + 1);
-  for (size_t i = 0; i < options.lowers.size(); ++i)
-    layers[i + 1] = OVL_TRY(DirLayer::open(options.lowers[i]).in("lowerdir"));
-  if (options.upper)
-    layers[0] = OVL_TRY(DirLayer::open(*options.upper).in("upperdir"));
+  OVL_TRY(stack->open_layers(options));
 
   NodeId root = kNoNode;
   for (size_t i = options.lowers.size(); i > 0; --i)

@@ -8,13 +8,15 @@
 
 #include "fsengine/base/result.h"
 #include "fsengine/base/tree.h"
+#include "fsengine/overlay/data_layers.h"
 #include "fsengine/overlay/layer.h"
 #include "fsengine/overlay/xattr_family.h"
 
 namespace ovl {
 
 struct StackOptions {
-  std::vector<std::string> lowers;  // first is topmost, at least one
+  std::vector<std::string> lowers;     // first is topmost, at least one
+  std::vector<std::string> data_only;  // see DataLayers
   std::optional<std::string> upper;
   XattrFamily family = XattrFamily::kTrusted;
 };
@@ -38,16 +40,19 @@ class Stack {
     return node.origin == Origin::kLayer && node.layer == 0;
   }
 
-  /// Layer 0 is upper, or nullptr; 1 is the topmost lower.
+  /// Layer 0 is upper, or nullptr; 1 is the topmost lower, and behind the
+  /// lowers come the data-only layers.
   const Layer& layer(uint16_t index) const { return *layers_[index]; }
 
  private:
   Stack() = default;
+  Status open_layers(const StackOptions& options);
   Result<NodeId> add(uint16_t index, NodeId below, XattrFamily family);
 
   Status refuse_visible_unreadable() const;
 
   NodePool pool_;
+  DataLayers data_{pool_};
   std::vector<std::unique_ptr<Layer>> layers_;
   NodeId lower_root_ = kNoNode;
   NodeId merged_root_ = kNoNode;

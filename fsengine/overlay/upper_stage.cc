@@ -181,6 +181,8 @@ Status UpperStage::finish_dir(uint32_t index) {
   return target_.os.chmod(at, node.mode | 0700);
 }
 
+// Upper's object is the one to keep: only attributes and names may differ. A
+// metacopy file that the guest touched is written in full.
 bool UpperStage::is_reusable(NodeId id) const {
   const NodePool& pool = target_.pool;
   const NodeId object = layer_object(pool, id);
@@ -188,6 +190,8 @@ bool UpperStage::is_reusable(NodeId id) const {
   if (!is_upper_object(pool, object) || node.content_changed)
     return false;
   const Node& old = pool[object];
+  if ((old.marks & kMarkMetacopy) && node.origin == Origin::kGuest)
+    return false;
   return (old.mode & S_IFMT) == (node.mode & S_IFMT) &&
          (!node.is_device() || old.rdev == node.rdev);
 }
@@ -202,8 +206,9 @@ bool UpperStage::is_in_place(NodeId node, const Present& present) const {
 Status UpperStage::make_or_link(NodeId node, const At& at, const Place& here) {
   if (const auto first = first_place_.find(node); first != first_place_.end())
     return link_from(first->second, node, at);
-  if (is_reusable(node)) {
-    const NodeId object = layer_object(target_.pool, node);
+  const NodeId object = layer_object(target_.pool, node);
+  // Elsewhere a metacopy file would look for its bytes under another name.
+  if (is_reusable(node) && !(target_.pool[object].marks & kMarkMetacopy)) {
     return link_from({true, host_path(target_.pool, target_.pool[object])},
                      node, at);
   }

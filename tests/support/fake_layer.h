@@ -70,6 +70,13 @@ class FakeLayer : public Layer {
     return children;
   }
 
+  Result<LayerObject> find(const std::string& path) const override {
+    const auto at = objects_.find(path);
+    if (at == objects_.end())
+      return system_error(ENOENT, path);
+    return at->second;
+  }
+
   Result<std::unique_ptr<BlockSource>> open_file(const std::string& path,
                                                  const Stamp&) const override {
     return std::unique_ptr<BlockSource>(new Content(contents_.at(path)));

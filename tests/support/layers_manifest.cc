@@ -38,7 +38,7 @@ class LayersScanner {
   Status add(const std::string& path, NodeId id);
 
   const Stack& stack_;
-  const FileReader reader_;
+  FileReader reader_;
   Manifest manifest_;
 };
 
@@ -79,7 +79,7 @@ Status LayersScanner::add(const std::string& path, NodeId id) {
     entry.target = pool.strings.get(node.target);
   if (node.is_regular()) {
     entry.data_runs = data_runs(pool, node);
-    const auto source = OVL_TRY(reader_.open(id));
+    const auto source = reader_.content(id);
     entry.content = OVL_TRY(hash_source(*source));
   }
   manifest_.add(std::move(entry));

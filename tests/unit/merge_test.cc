@@ -34,7 +34,8 @@ class Merge : public ::testing::Test {
     for (size_t i = layers.size(); i-- > 0;) {
       const auto scan = OVL_TRY(
           scan_layer(*layers[i], static_cast<uint16_t>(i + 1), family, pool_));
-      below = OVL_TRY(merge_layer(*layers[i], scan.root, below, family, pool_));
+      below = OVL_TRY(
+          merge_layer(*layers[i], scan.root, below, data_, family, pool_));
     }
     return Tree{pool_, below};
   }
@@ -51,6 +52,7 @@ class Merge : public ::testing::Test {
   FakeLayer middle_{"middle"};
   FakeLayer bottom_{"bottom"};
   NodePool pool_;
+  DataLayers data_{pool_};
 };
 
 TEST_F(Merge, TopmostFileWins) {
@@ -242,9 +244,69 @@ TEST_F(Merge, RedirectWithUserAttributesIsRefused) {
               HasSubstr("userxattr"));
 }
 
-TEST_F(Merge, MetacopyIsRefusedByPath) {
-  top_.file("f", "", {{"trusted.overlay.metacopy", ""}});
+const Xattr kMetacopy{"trusted.overlay.metacopy", ""};
+
+TEST_F(Merge, MetacopyFileHasTheBytesOfItsLower) {
+  top_.file("f", "", {kMetacopy}).size = 4;
+  bottom_.file("f", "data");
+  const auto tree = merge({&top_, &bottom_});
+  ASSERT_TRUE(tree) << tree.error().what();
+  const Node& node = pool_[find_node(*tree, "f")];
+  EXPECT_EQ(node.layer, 1);
+  EXPECT_EQ(pool_[node.source].layer, 2);
+}
+
+TEST_F(Merge, MetacopyChainEndsInTheLayerWithData) {
+  top_.file("h", "", {kMetacopy, redirect("/d/g")});
+  middle_.dir("d");
+  middle_.file("d/g", "", {kMetacopy, redirect("f")});
+  bottom_.dir("d");
+  bottom_.file("d/f", "data");
+  const auto tree = merge({&top_, &middle_, &bottom_});
+  ASSERT_TRUE(tree) << tree.error().what();
+  EXPECT_EQ(pool_[pool_[find_node(*tree, "h")].source].layer, 3);
+}
+
+TEST_F(Merge, MetacopyWithoutDataIsAnErrorThatNamesThePath) {
+  top_.file("f", "", {kMetacopy});
   EXPECT_THAT(merged({&top_, &bottom_}).at(0), HasSubstr("top/f"));
+  FakeLayer other("other");
+  other.file("f", "", {kMetacopy});
+  bottom_.dir("f");
+  EXPECT_THAT(merged({&other, &bottom_}).at(0), HasSubstr("other/f"));
+}
+
+TEST_F(Merge, MalformedMetacopyIsAnError) {
+  top_.file("f", "", {{"trusted.overlay.metacopy", "x"}});
+  bottom_.file("f");
+  EXPECT_THAT(merged({&top_, &bottom_}).at(0), HasSubstr("malformed"));
+}
+
+TEST_F(Merge, DataOnlyLayerIsReachedByAbsoluteRedirectAlone) {
+  FakeLayer data("data");
+  data.dir("x");
+  data.file("x/blob", "data");
+  data_.add(data, 3);
+  top_.file("f", "", {kMetacopy, redirect("/x/blob")});
+  const auto tree = merge({&top_, &bottom_});
+  ASSERT_TRUE(tree) << tree.error().what();
+  EXPECT_THAT(tree_text(*tree), ElementsAre("f@1"));
+  const Node& found = pool_[pool_[find_node(*tree, "f")].source];
+  EXPECT_EQ(found.layer, 3);
+  EXPECT_EQ(host_path(pool_, found), "x/blob");
+}
+
+TEST_F(Merge, ProtectedFlagsAreReadInUpperOnly) {
+  const std::vector<std::pair<std::string, int>> cases{
+      {"ai", 3}, {"ia", 3}, {"i", 1}, {"a", 2}, {"x", 0}, {"ix", 0}, {"", 0}};
+  for (const auto& [value, flags] : cases)
+    for (const uint16_t index : {uint16_t{0}, uint16_t{1}}) {
+      FakeLayer layer;
+      layer.file("f", "x", {{"trusted.overlay.protattr", value}});
+      const auto scan = scan_layer(layer, index, kFamily, pool_);
+      const NodeId node = pool_.child(scan->root, "f");
+      EXPECT_EQ(pool_[node].flags, index == 0 ? flags : 0) << value;
+    }
 }
 
 TEST_F(Merge, VeryDeepDirectoriesMerge) {

@@ -32,8 +32,18 @@ TEST_F(ParametersTest, BackslashEscapesAColon) {
   EXPECT_THAT(config().lowers, ElementsAre("/a:b", "/c\\d"));
 }
 
+TEST_F(ParametersTest, DoubleColonStartsDataOnlyLayers) {
+  EXPECT_EQ(error("lowerdir", "/a:/b::/c::/d"), "");
+  EXPECT_THAT(config().lowers, ElementsAre("/a", "/b"));
+  EXPECT_THAT(config().data_only, ElementsAre("/c", "/d"));
+  EXPECT_THAT(error("lowerdir", "/e"), StartsWith("lowerdir: "));
+}
+
 TEST_F(ParametersTest, EmptyPathsAreRefused) {
-  EXPECT_THAT(error("lowerdir", "/a::/b"), StartsWith("lowerdir: "));
+  for (const char* value : {"", ":/a", "::/a", "/a:", "/a::", "/a:::/b"}) {
+    Parameters parameters;
+    EXPECT_FALSE(parameters.set("lowerdir", value)) << value;
+  }
   EXPECT_THAT(error("upperdir", ""), StartsWith("upperdir: "));
 }
 

@@ -25,7 +25,8 @@ class UpperPlanTest : public ::testing::Test {
  protected:
   NodeId fold(const FakeLayer& layer, uint16_t index, NodeId below) {
     const auto scan = scan_layer(layer, index, kFamily, pool_);
-    return *merge_layer(layer, scan->root, below, kFamily, pool_);
+    DataLayers none(pool_);
+    return *merge_layer(layer, scan->root, below, none, kFamily, pool_);
   }
 
   GuestEdit& guest() {

@@ -55,7 +55,7 @@ class UpperWriterTest : public ::testing::Test {
   GuestEdit& guest() {
     if (!edit_) {
       stack_ = *Stack::open(
-          {{temp_.path("lower")}, temp_.path("upper"), XattrFamily::kUser});
+          {{temp_.path("lower")}, {}, temp_.path("upper"), XattrFamily::kUser});
       files_ = std::make_unique<FileReader>(*stack_, [](const auto&) {});
       edit_ = std::make_unique<GuestEdit>(stack_->pool(), stack_->merged());
     }
@@ -71,7 +71,7 @@ class UpperWriterTest : public ::testing::Test {
         [&](NodeId id) -> Result<std::unique_ptr<BlockSource>> {
       const Node& node = stack_->pool()[id];
       if (node.origin == Origin::kLayer)
-        return files_->open(id);
+        return files_->content(id);
       return std::unique_ptr<BlockSource>(new Zeros(node.size));
     };
     const UpperTarget target{.os = host_os(),
@@ -97,7 +97,7 @@ class UpperWriterTest : public ::testing::Test {
     const auto status = write();
     ASSERT_TRUE(status) << status.error().what();
     const auto again = Stack::open(
-        {{temp_.path("lower")}, temp_.path("upper"), XattrFamily::kUser});
+        {{temp_.path("lower")}, {}, temp_.path("upper"), XattrFamily::kUser});
     ASSERT_TRUE(again) << again.error().what();
     EXPECT_EQ(names((*again)->merged()), expected_);
     EXPECT_TRUE(fs::is_empty(temp_.path("staging")));
