@@ -51,7 +51,7 @@ FileMap Layout::file_map(uint32_t slot) const {
     return FileMap::dense(blocks_of(slot));
   if (!object.is_regular())
     return FileMap::dense(0);
-  if (!pool_.hole_maps.get(object.holes).sparse)
+  if (object.holes == HoleMapId{} || !pool_.hole_maps.get(object.holes).sparse)
     return FileMap::dense(static_cast<uint32_t>(blocks_for(object.size)));
   const auto [first, end] =
       tables_.hole_runs[static_cast<uint32_t>(object.holes)];

@@ -9,8 +9,7 @@
 #include <algorithm>
 #include <cerrno>
 
-#include "images/dir_block.h"
-#include "images/inode_record.h"
+#include "images/block_counter.h"
 #include "images/tree_path.h"
 #include "images/xattr_table.h"
 
@@ -27,6 +26,7 @@ class LayoutBuilder {
       : pool_(lower.pool),
         lower_(lower),
         merged_(merged),
+        blocks_(lower.pool, tables_),
         xattrs_(lower.pool, tables_) {}
 
   Result<Layout> build();
@@ -42,11 +42,6 @@ class LayoutBuilder {
 
   Result<uint32_t> add_slot(NodeId id, Ino ino, Ino parent);
   void set_slot_of(Ino ino, uint32_t slot);
-  Result<uint32_t> count_blocks(const Node& node, Ino parent);
-  Result<uint32_t> add_directory(const Node& node, Ino parent);
-  Result<uint32_t> file_blocks(const Node& node);
-  FileMap sparse_map(const Node& node);
-  Result<uint32_t> symlink_blocks(const Node& node) const;
 
   Status end_part(LayoutPart& part);
   Status check_links() const;
@@ -60,6 +55,7 @@ class LayoutBuilder {
   Tree lower_;
   Tree merged_;
   LayoutTables tables_;
+  BlockCounter blocks_;
   XattrTable xattrs_;
   std::vector<uint32_t> to_visit_;  // directories' slots, the next one last
   uint32_t next_ino_ = to_int(kFirstIno);
@@ -185,7 +181,7 @@ Ino LayoutBuilder::ino_of_merged(const Node& node) {
 Result<uint32_t> LayoutBuilder::add_slot(NodeId id, Ino ino, Ino parent) {
   const auto slot = static_cast<uint32_t>(tables_.slots.size());
   const Node& node = pool_[id];
-  auto blocks = count_blocks(node, parent);
+  auto blocks = blocks_.count(node, parent);
   if (!blocks)
     return tl::unexpected(at_path(id, blocks.error()));
   tables_.slots.push_back({id, ino, static_cast<uint32_t>(position_), 0});
@@ -204,63 +200,6 @@ void LayoutBuilder::set_slot_of(Ino ino, uint32_t slot) {
   if (to_int(ino) >= tables_.slot_of_ino.size())
     tables_.slot_of_ino.resize(to_int(ino) + 1, kNoSlot);
   tables_.slot_of_ino[to_int(ino)] = slot;
-}
-
-Result<uint32_t> LayoutBuilder::count_blocks(const Node& node, Ino parent) {
-  if (node.is_dir())
-    return add_directory(node, parent);
-  if (node.is_regular())
-    return file_blocks(node);
-  if (node.is_symlink())
-    return symlink_blocks(node);
-  return 0;
-}
-
-Result<uint32_t> LayoutBuilder::add_directory(const Node& node, Ino parent) {
-  const auto entries = pool_.entries(node);
-  const bool too_long =
-      std::ranges::any_of(entries, [this](const Entry& entry) {
-        return pool_.name(entry).size() > kMaxNameBytes;
-      });
-  if (too_long)
-    return fail(ENAMETOOLONG, "has a name of more than 255 bytes");
-  DirRecord record{static_cast<uint32_t>(tables_.slots.size()), parent, 0,
-                   static_cast<uint32_t>(tables_.dir_starts.size())};
-  record.blocks = pack_directory(pool_, entries, tables_.dir_starts);
-  tables_.directories.push_back(record);
-  return FileMap::dense(record.blocks).blocks();
-}
-
-Result<uint32_t> LayoutBuilder::file_blocks(const Node& node) {
-  const uint64_t size_blocks = blocks_for(node.size);
-  if (size_blocks > FileMap::kMaxFileBlocks)
-    return fail(EFBIG, std::to_string(node.size) +
-                           " bytes are more than a file on ext2 can have");
-  const HoleMap& holes = pool_.hole_maps.get(node.holes);
-  if (!holes.sparse)
-    return FileMap::dense(static_cast<uint32_t>(size_blocks)).blocks();
-  if (!holes.runs.empty() &&
-      uint64_t{holes.runs.back().first_block} + holes.runs.back().blocks >
-          size_blocks)
-    return fail(EINVAL, "has data beyond its end");
-  return sparse_map(node).blocks();
-}
-
-FileMap LayoutBuilder::sparse_map(const Node& node) {
-  auto& [first, end] = tables_.hole_runs[static_cast<uint32_t>(node.holes)];
-  if (first == end) {
-    first = static_cast<uint32_t>(tables_.ranked_runs.size());
-    rank_runs(pool_.hole_maps.get(node.holes).runs, tables_.ranked_runs);
-    end = static_cast<uint32_t>(tables_.ranked_runs.size());
-  }
-  return FileMap(std::span(tables_.ranked_runs).subspan(first, end - first));
-}
-
-Result<uint32_t> LayoutBuilder::symlink_blocks(const Node& node) const {
-  const size_t bytes = pool_.strings.get(node.target).size();
-  if (bytes >= kBlockSize)
-    return fail(ENAMETOOLONG, "the target is longer than 4095 bytes");
-  return bytes < kFastSymlinkBytes ? 0 : 1;
 }
 
 Status LayoutBuilder::end_part(LayoutPart& part) {

@@ -1,0 +1,69 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "images/block_counter.h"
+
+#include <algorithm>
+#include <cerrno>
+
+#include "images/dir_block.h"
+#include "images/inode_record.h"
+
+namespace ovl {
+
+Result<uint32_t> BlockCounter::count(const Node& node, Ino parent) {
+  if (node.is_dir())
+    return add_directory(node, parent);
+  if (node.is_regular())
+    return file_blocks(node);
+  if (node.is_symlink())
+    return symlink_blocks(node);
+  return 0;
+}
+
+Result<uint32_t> BlockCounter::add_directory(const Node& node, Ino parent) {
+  const auto entries = pool_.entries(node);
+  const bool too_long =
+      std::ranges::any_of(entries, [this](const Entry& entry) {
+        return pool_.name(entry).size() > kMaxNameBytes;
+      });
+  if (too_long)
+    return fail(ENAMETOOLONG, "has a name of more than 255 bytes");
+  DirRecord record{static_cast<uint32_t>(tables_.slots.size()), parent, 0,
+                   static_cast<uint32_t>(tables_.dir_starts.size())};
+  record.blocks = pack_directory(pool_, entries, tables_.dir_starts);
+  tables_.directories.push_back(record);
+  return FileMap::dense(record.blocks).blocks();
+}
+
+Result<uint32_t> BlockCounter::file_blocks(const Node& node) {
+  const uint64_t size_blocks = blocks_for(node.size);
+  if (size_blocks > FileMap::kMaxFileBlocks)
+    return fail(EFBIG, std::to_string(node.size) +
+                           " bytes are more than a file on ext2 can have");
+  const HoleMap& holes = pool_.hole_maps.get(node.holes);
+  if (!holes.sparse)
+    return FileMap::dense(static_cast<uint32_t>(size_blocks)).blocks();
+  if (!holes.runs.empty() &&
+      uint64_t{holes.runs.back().first_block} + holes.runs.back().blocks >
+          size_blocks)
+    return fail(EINVAL, "has data beyond its end");
+  return sparse_map(node.holes).blocks();
+}
+
+FileMap BlockCounter::sparse_map(HoleMapId holes) {
+  auto& [first, end] = tables_.hole_runs[static_cast<uint32_t>(holes)];
+  if (first == end) {
+    first = static_cast<uint32_t>(tables_.ranked_runs.size());
+    rank_runs(pool_.hole_maps.get(holes).runs, tables_.ranked_runs);
+    end = static_cast<uint32_t>(tables_.ranked_runs.size());
+  }
+  return FileMap(std::span(tables_.ranked_runs).subspan(first, end - first));
+}
+
+Result<uint32_t> BlockCounter::symlink_blocks(const Node& node) const {
+  const size_t bytes = pool_.strings.get(node.target).size();
+  if (bytes >= kBlockSize)
+    return fail(ENAMETOOLONG, "the target is longer than 4095 bytes");
+  return bytes < kFastSymlinkBytes ? 0 : 1;
+}
+
+}  // namespace ovl

@@ -1,0 +1,33 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#pragma once
+
+#include <cstdint>
+
+#include "fsengine/base/result.h"
+#include "images/layout.h"
+
+namespace ovl {
+
+/// Counts the blocks of objects while a layout is built, and notes in `tables`
+/// what telling them apart later needs: where the blocks of a directory begin,
+/// the ranked runs of hole maps. Pool and tables outlive it.
+class BlockCounter {
+ public:
+  BlockCounter(const NodePool& pool, LayoutTables& tables)
+      : pool_(pool), tables_(tables) {}
+
+  /// The blocks of `node`, which gets the next slot, beneath the directory
+  /// `parent`. EFBIG, ENAMETOOLONG or EINVAL when ext2 cannot hold it.
+  Result<uint32_t> count(const Node& node, Ino parent);
+
+ private:
+  Result<uint32_t> add_directory(const Node& node, Ino parent);
+  Result<uint32_t> file_blocks(const Node& node);
+  FileMap sparse_map(HoleMapId holes);
+  Result<uint32_t> symlink_blocks(const Node& node) const;
+
+  const NodePool& pool_;
+  LayoutTables& tables_;
+};
+
+}  // namespace ovl
