@@ -118,9 +118,9 @@ TEST_F(DeviceTest, ReadsBackWhatAPlainArrayWouldHold) {
 
 TEST_F(DeviceTest, PartsOfOneBlockWrittenAtOnceAllStay) {
   open();
-  constexpr int kThreads = 8;
+  constexpr uint64_t kThreads = 8;
   std::vector<std::thread> threads;
-  for (int t = 0; t < kThreads; ++t)
+  for (uint64_t t = 0; t < kThreads; ++t)
     threads.emplace_back([this, t] {
       const Bytes mine(kSector, static_cast<std::byte>('a' + t));
       for (int i = 0; i < 50; ++i)
@@ -128,7 +128,7 @@ TEST_F(DeviceTest, PartsOfOneBlockWrittenAtOnceAllStay) {
     });
   for (std::thread& thread : threads)
     thread.join();
-  for (int t = 0; t < kThreads; ++t)
+  for (uint64_t t = 0; t < kThreads; ++t)
     EXPECT_EQ(read((16 << 20) + t * kSector, kSector),
               Bytes(kSector, static_cast<std::byte>('a' + t)));
 }
@@ -216,9 +216,10 @@ TEST_F(DeviceTest, AFileThatChangedIsAnErrorReportedOnce) {
   open();
   const Bytes before = whole();
   const Bytes needle(kBlockSize, std::byte{'f'});
-  const auto found = std::ranges::search(before, needle);
-  ASSERT_FALSE(found.empty());
-  const auto offset = static_cast<uint64_t>(found.begin() - before.begin());
+  const auto found =
+      std::search(before.begin(), before.end(), needle.begin(), needle.end());
+  ASSERT_NE(found, before.end());
+  const auto offset = static_cast<uint64_t>(found - before.begin());
   std::ofstream(temp_.path("lower/f")) << std::string(10000, 'g');
   fs::last_write_time(temp_.path("lower/f"),
                       fs::file_time_type::clock::now() + std::chrono::hours(1));
