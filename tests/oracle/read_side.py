@@ -25,6 +25,7 @@ from treecmp import check_same, dump_dir, treedump  # noqa: E402
 OPAQUE = "trusted.overlay.opaque"
 REDIRECT = "trusted.overlay.redirect"
 WHITEOUT = "trusted.overlay.whiteout"
+METACOPY = "trusted.overlay.metacopy"
 
 
 class Layer:
@@ -424,10 +425,44 @@ def refuse_two_redirects_to_one_directory(l):
     l[1].file("d/f", "x")
 
 
-def refuse_metacopy(l):
-    l[0].file("m", "")
-    l[0].xattr("m", "trusted.overlay.metacopy")
-    l[1].file("m", "data")
+def metacopy(l):
+    l[1].file("m", "data of the lower" * 1000)
+    l[1].xattr("m", "user.lower", b"1")
+    l[0].file("m")
+    os.truncate(l[0].at("m"), 17000)
+    l[0].xattr("m", METACOPY)
+    l[0].xattr("m", "user.top", b"1")
+    l[0].owner("m", 3, 4)
+    os.chmod(l[0].at("m"), 0o4711)
+
+
+def metacopy_in_upper(l, u):
+    l[0].file("moved/from", "data of the lower")
+    u.file("to")
+    os.truncate(u.at("to"), 17)
+    u.xattr("to", METACOPY)
+    u.xattr("to", REDIRECT, b"/moved/from")
+    u.whiteout("moved/from")
+
+
+def metacopy_chain(l, l3):
+    l[2].file("d/data", "lowest" * 3000)
+    for layer, path in ((l[1], "d/data"), (l[0], "m")):
+        layer.file(path)
+        os.truncate(layer.at(path), 18000)
+        layer.xattr(path, METACOPY)
+    l[0].xattr("m", REDIRECT, b"/d/data")
+    l[0].whiteout("d/data")
+
+
+metacopy.options = "metacopy=on"
+metacopy_in_upper.options = "metacopy=on"
+metacopy_chain.options = "metacopy=on"
+
+
+def refuse_metacopy_without_data(l):
+    l[0].file("m")
+    l[0].xattr("m", METACOPY)
 
 
 CASES = [item for item in list(globals().values())
@@ -452,12 +487,14 @@ class Stack:
         case(**arguments)
 
     def kernel(self):
+        options = getattr(self.case, "options", "")
         if not self.upper:
-            with ovltest.overlay(self.space, self.lowers) as mount:
+            with ovltest.overlay(self.space, self.lowers,
+                                 options=options) as mount:
                 return dump_dir(mount)
         upper = ovltest.copy_tree(self.upper, self.space.path / "upper-copy")
         with ovltest.overlay(self.space, self.lowers, upper,
-                             self.space.dir("work-copy")) as mount:
+                             self.space.dir("work-copy"), options) as mount:
             return dump_dir(mount)
 
     def reader(self):
