@@ -8,12 +8,14 @@
 
 #include <cerrno>
 #include <cstdint>
+#include <cstdio>
 #include <memory>
 #include <new>
 #include <span>
 #include <string>
 
 #include "fsengine/device/device.h"
+#include "fsengine/device/host_facts.h"
 #include "plugin/parameters.h"
 
 namespace {
@@ -128,6 +130,39 @@ int ovl_flush(void*, uint32_t) {
   return at_boundary([] { return server->device->flush(); });
 }
 
+int ovl_extents(void*, uint32_t count, uint64_t offset, uint32_t flags,
+                nbdkit_extents* extents) {
+  return at_boundary([=]() -> Status {
+    const uint64_t end = offset + count;
+    for (uint64_t at = offset; at < end;) {
+      const Device::Extent extent = server->device->extent_at(at, end - at);
+      const uint32_t type =
+          extent.is_hole ? NBDKIT_EXTENT_HOLE | NBDKIT_EXTENT_ZERO : 0;
+      if (nbdkit_add_extent(extents, at, extent.length, type) == -1)
+        return ovl::last_error("extents");
+      at += extent.length;
+      if ((flags & NBDKIT_FLAG_REQ_ONE) != 0)
+        break;
+    }
+    return {};
+  });
+}
+
+// Reading is what fills the host's cache: nbdkit does it for us.
+int ovl_can_cache(void*) {
+  return NBDKIT_CACHE_EMULATE;
+}
+
+void ovl_dump_plugin() {
+  std::printf("ovl_types=ext2\n");
+  std::printf("ovl_layers=directory\n");
+  std::printf(
+      "ovl_xattr_family=%s\n",
+      ovl::default_family() == ovl::XattrFamily::kTrusted ? "trusted" : "user");
+  std::printf("ovl_redirect_dir=%s\n",
+              ovl::kernel_follows_redirects() ? "on" : "off");
+}
+
 const char kConfigHelp[] =
     "lowerdir=<PATH>[:<PATH>...]  (required) Lower layers, topmost first.\n"
     "upperdir=<DIR>               Upper layer, the one that is written to.\n"
@@ -172,6 +207,10 @@ nbdkit_plugin make_plugin() {
   plugin.zero = ovl_zero;
   plugin.trim = ovl_zero;
   plugin.flush = ovl_flush;
+  plugin.can_extents = ovl_yes;
+  plugin.extents = ovl_extents;
+  plugin.can_cache = ovl_can_cache;
+  plugin.dump_plugin = ovl_dump_plugin;
   return plugin;
 }
 

@@ -116,6 +116,20 @@ Status Device::read(uint64_t offset, std::span<std::byte> out) {
   return {};
 }
 
+Device::Extent Device::extent_at(uint64_t offset, uint64_t length) const {
+  if (const BlockStore* store = store_) {
+    const WrittenMap& written = store->written();
+    const BlockNo block{offset / kBlockSize};
+    const uint64_t into = offset % kBlockSize;
+    const uint64_t run = written.run_length(block, blocks_for(into + length));
+    length = std::min(length, run * kBlockSize - into);
+    if (written.test(block))
+      return {length, false};
+  }
+  const Segment segment = image_->resolve(offset, length);
+  return {segment.length, segment.kind == Segment::Kind::kZero};
+}
+
 Status Device::read_base(uint64_t offset, std::span<std::byte> out) {
   while (!out.empty()) {
     const Segment segment = image_->resolve(offset, out.size());

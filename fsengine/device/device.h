@@ -44,6 +44,14 @@ class Device {
   Status zero(uint64_t offset, uint64_t length);
   Status flush();
 
+  /// A range of the device that is one or the other throughout.
+  struct Extent {
+    uint64_t length = 0;
+    bool is_hole = false;  // reads as zeros, and nothing stands for it
+  };
+  /// What begins at `offset`, in at most `length` bytes. REQUIRES: length > 0.
+  Extent extent_at(uint64_t offset, uint64_t length) const;
+
   /// Brings upper to the tree on the device, and drops the store. When the
   /// file system is not clean, or anything fails before upper is touched,
   /// upper is as it was, the store is kept, and the error says so.

@@ -155,6 +155,26 @@ TEST_F(DeviceTest, ReadersAndWritersAtOnce) {
     thread.join();
 }
 
+TEST_F(DeviceTest, HolesReadAsZerosAndCoverMostOfAnEmptyDisk) {
+  open();
+  ASSERT_TRUE(device_->write(16 << 20, Bytes(kSector, std::byte{1})));
+  const Bytes bytes = whole();
+  uint64_t holes = 0;
+  for (uint64_t at = 0; at < bytes.size();) {
+    const auto extent = device_->extent_at(at, bytes.size() - at);
+    ASSERT_GT(extent.length, 0U);
+    const auto part = std::span(bytes).subspan(at, extent.length);
+    if (extent.is_hole) {
+      holes += extent.length;
+      EXPECT_TRUE(std::ranges::all_of(
+          part, [](std::byte byte) { return byte == std::byte{0}; }));
+    }
+    at += extent.length;
+  }
+  EXPECT_GT(holes, bytes.size() / 2);
+  EXPECT_LT(holes, bytes.size());
+}
+
 TEST_F(DeviceTest, OnlyReadLeavesWorkAsItWas) {
   open();
   whole();
