@@ -68,6 +68,15 @@ CASES = [
      "setfattr -n trusted.overlay.junk -v 1 L1/f", "chmod 600 f", "f f"),
     ("22 the other family is ordinary", "file L1/f;"
      "setfattr -n user.overlay.foo -v 1 L1/f", "chmod 600 f", "f f"),
+    ("23 an immutable file", "file L1/f", "chattr +i f",
+     "f f trusted.overlay.protattr"),
+    ("24 append-only, too", "file L1/f; mkdir L1/d",
+     "chattr +ai f; chattr +a d",
+     "d d trusted.overlay.protattr; f f trusted.overlay.protattr"),
+    ("24 flags set and cleared", "file L1/f; touch -d @5 L1",
+     "chattr +a f; chattr +i f; chattr -i f; chattr -a f", ""),
+    ("24 flags of upper cleared", "file U/f;"
+     "setfattr -n trusted.overlay.protattr -v ai U/f", "chattr -ai f", "f f"),
     ("26 only an access time", "file L1/f", "touch -a f", ""),
     ("28 mkdir and rmdir", "touch -d @5 L1", "mkdir n; rmdir n;"
      "touch -d @5 .", ""),
@@ -228,7 +237,10 @@ class Stack:
                     shell(guest / f"case{number}", change)
                 seen = dump_dir(guest)
             server.fsck()
-        with ovltest.overlay(self.space, lowers, self.layers["U"]) as mount:
+        upper = ovltest.copy_tree(self.layers["U"], self.space.path / "copy")
+        with ovltest.overlay(self.space, lowers, upper,
+                             self.space.dir("copy-work"),
+                             f"redirect_dir={self.redirect}") as mount:
             check_same(dump_dir(mount), seen, "kernel overlay", "guest")
 
     def judge(self):

@@ -425,6 +425,16 @@ def refuse_two_redirects_to_one_directory(l):
     l[1].file("d/f", "x")
 
 
+def protected_flags(l, u):
+    for name, value in {"ai": b"ai", "ia": b"ia", "i": b"i", "a": b"a",
+                        "x": b"x", "none": b""}.items():
+        for layer, where in ((u, "u"), (l[0], "l")):
+            layer.file(f"{where}-{name}", "x")
+            layer.xattr(f"{where}-{name}", "trusted.overlay.protattr", value)
+    u.dir("dir")
+    u.xattr("dir", "trusted.overlay.protattr", b"a")
+
+
 def metacopy(l):
     l[1].file("m", "data of the lower" * 1000)
     l[1].xattr("m", "user.lower", b"1")

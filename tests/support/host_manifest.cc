@@ -3,7 +3,9 @@
 
 #include <dirent.h>
 #include <fcntl.h>
+#include <linux/fs.h>
 #include <linux/limits.h>
+#include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
 #include <sys/xattr.h>
@@ -128,9 +130,19 @@ Result<std::vector<DataRun>> find_data_runs(int file) {
   }
 }
 
+// File systems without such flags say so in several ways.
+void read_flags(int object, ManifestEntry& entry) {
+  int flags = 0;
+  if (::ioctl(object, FS_IOC_GETFLAGS, &flags) != 0)
+    return;
+  entry.is_immutable = (flags & FS_IMMUTABLE_FL) != 0;
+  entry.is_append_only = (flags & FS_APPEND_FL) != 0;
+}
+
 Status read_content(int root, ManifestEntry& entry) {
   const Fd file =
       OVL_TRY(open_beneath(root, entry.path, O_RDONLY | O_NONBLOCK));
+  read_flags(file.get(), entry);
   entry.data_runs = OVL_TRY(find_data_runs(file.get()).in(entry.path));
   if (::lseek(file.get(), 0, SEEK_SET) < 0)
     return last_error(entry.path + ": seek");
@@ -177,6 +189,7 @@ Status HostScanner::add_root() {
   root_dev_ = st.st_dev;
   ManifestEntry entry = entry_of(st);
   entry.xattrs = OVL_TRY(read_xattrs(own_fd_path(root_) + "/."));
+  read_flags(root_, entry);
   entries_.push_back(std::move(entry));
   pending_.emplace_back();
   return {};
@@ -213,8 +226,11 @@ Status HostScanner::add_child(int dir, const std::string& path,
   entry.xattrs = OVL_TRY(read_xattrs(own_fd_path(dir, name)));
   if (S_ISLNK(st.st_mode))
     entry.target = OVL_TRY(read_target(dir, name));
-  if (S_ISDIR(st.st_mode))
+  if (S_ISDIR(st.st_mode)) {
+    const Fd child = OVL_TRY(open_beneath(dir, name, O_RDONLY | O_DIRECTORY));
+    read_flags(child.get(), entry);
     pending_.push_back(entry.path);
+  }
   entries_.push_back(std::move(entry));
   return {};
 }

@@ -69,6 +69,8 @@ Status LayersScanner::add(const std::string& path, NodeId id) {
   entry.mtime_sec = node.mtime_sec;
   entry.mtime_nsec = node.mtime_nsec;
   entry.size = node.size;
+  entry.is_immutable = (node.flags & kFlagImmutable) != 0;
+  entry.is_append_only = (node.flags & kFlagAppend) != 0;
   entry.link_key = {0, uint64_t{to_int(id)} + 1};
   entry.xattrs = pool.xattrs.get(node.xattrs);
   if (node.is_device()) {

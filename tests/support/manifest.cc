@@ -113,6 +113,15 @@ std::string format_size(const ManifestEntry& entry) {
   return fmt::format("{}", entry.size);
 }
 
+std::string format_flags(const ManifestEntry& entry) {
+  std::string out;
+  if (entry.is_append_only)
+    out += 'a';
+  if (entry.is_immutable)
+    out += 'i';
+  return out.empty() ? std::string(kNothing) : out;
+}
+
 std::string format_line(const ManifestEntry& entry,
                         const std::string& link_group,
                         const ManifestFormat& format) {
@@ -120,11 +129,11 @@ std::string format_line(const ManifestEntry& entry,
     return text.empty() ? std::string(kNothing) : escape(text);
   };
   std::string line = fmt::format(
-      "{} {} {:04o} {} {} {} {} {} {} {} {}", escape_path(entry.path),
+      "{} {} {:04o} {} {} {} {} {} {} {} {} {}", escape_path(entry.path),
       type_letter(entry.mode), entry.mode & 07777, format_owner(entry, format),
       format_mtime(entry, format), format_rdev(entry), format_size(entry),
       link_group, format_xattrs(entry.xattrs), or_nothing(entry.target),
-      or_nothing(entry.content));
+      or_nothing(entry.content), format_flags(entry));
   if (format.holes)
     line += " " + format_runs(entry);
   return line + "\n";

@@ -67,6 +67,8 @@ struct ManifestEntry {
   XattrSet xattrs;                 // any order
   std::string target;              // symlinks, raw bytes
   std::string content;             // regular files: what ContentHasher says
+  bool is_immutable = false;       // regular files and directories: chattr +i
+  bool is_append_only = false;     // and +a
   std::vector<DataRun> data_runs;  // regular files; printed on request only
 };
 
@@ -85,7 +87,7 @@ class Manifest {
   /// space, `-` where a field does not apply:
   ///
   ///   path  type  mode  uid  gid  mtime  rdev  size  links  xattrs  target
-  ///   content [runs]
+  ///   content  flags [runs]
   ///
   /// Paths and link groups begin with a slash; a link group is the smallest
   /// path of an object that has several. Type is one of f d l c b p s. Bytes

@@ -187,6 +187,8 @@ Status Dumper::add(const Found& found) {
   entry.rdev_major = inode.rdev().major_no();
   entry.rdev_minor = inode.rdev().minor_no();
   entry.link_key = {0, to_int(found.ino)};
+  entry.is_immutable = (inode.flags() & EXT2_IMMUTABLE_FL) != 0;
+  entry.is_append_only = (inode.flags() & EXT2_APPEND_FL) != 0;
   entry.xattrs = OVL_TRY(xattrs_of(found.ino));
   if (S_ISREG(entry.mode) || S_ISLNK(entry.mode))
     OVL_TRY(add_content(inode, entry));

@@ -5,7 +5,7 @@ import subprocess
 from ovltest import Failure, TREEDUMP
 
 FIELDS = ("path", "type", "mode", "uid", "gid", "mtime", "rdev", "size",
-          "links", "xattrs", "target", "content", "holes")
+          "links", "xattrs", "target", "content", "flags", "holes")
 SHOWN = 20
 
 
