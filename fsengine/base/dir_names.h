@@ -9,7 +9,8 @@
 namespace ovl {
 
 /// All names in an open directory (not opened with O_PATH), in no order,
-/// without "." and "..". Does not move the descriptor's position.
+/// without "." and "..". Reads from its beginning, whatever was read before;
+/// one list at a time for one descriptor.
 Result<std::vector<std::string>> list_names(int dir);
 
 }  // namespace ovl
