@@ -174,6 +174,16 @@ Status GuestFs::change_acl(Ino ino, uint32_t mode) {
       kAccessAcl);
 }
 
+Status GuestFs::set_flags(std::string_view path, uint32_t flags) {
+  const Ino ino = OVL_TRY(lookup(path));
+  GuestInode inode = OVL_TRY(read_inode(ino));
+  constexpr uint32_t kSettable =
+      EXT2_IMMUTABLE_FL | EXT2_APPEND_FL | EXT2_NOATIME_FL | EXT2_SYNC_FL;
+  inode.fields.i_flags = (inode.fields.i_flags & ~kSettable) | flags;
+  set_ctime_fields(inode.fields, ext_now());
+  return write_inode(ino, inode);
+}
+
 Status GuestFs::chown(std::string_view path, Owner owner) {
   const Ino ino = OVL_TRY(lookup(path));
   GuestInode inode = OVL_TRY(read_inode(ino));

@@ -60,6 +60,9 @@ class GuestFs {
   Status punch(std::string_view path, uint64_t first_block, uint64_t blocks);
 
   Status chmod(std::string_view path, uint32_t mode);
+  /// Of EXT2_IMMUTABLE_FL, _APPEND_FL, _NOATIME_FL, _SYNC_FL: these and no
+  /// others. Nothing here heeds them.
+  Status set_flags(std::string_view path, uint32_t flags);
   Status chown(std::string_view path, Owner owner);
   Status set_mtime(std::string_view path, Timestamp mtime);
   Status set_xattr(std::string_view path, const std::string& name,

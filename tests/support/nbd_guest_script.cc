@@ -162,6 +162,30 @@ Status do_setxattr_hex(GuestFs& fs, const Words& words) {
   return fs.set_xattr(words[1], words[2], value);
 }
 
+Result<uint32_t> flag_of(char letter) {
+  switch (letter) {
+    case 'i':
+      return EXT2_IMMUTABLE_FL;
+    case 'a':
+      return EXT2_APPEND_FL;
+    case 'A':
+      return EXT2_NOATIME_FL;
+    case 'S':
+      return EXT2_SYNC_FL;
+    default:
+      return fail(EINVAL, std::string("bad flag ") + letter);
+  }
+}
+
+Status do_chattr(GuestFs& fs, const Words& words) {
+  if (!words[2].starts_with('='))
+    return fail(EINVAL, "flags begin with =");
+  uint32_t flags = 0;
+  for (const char letter : words[2].substr(1))
+    flags |= OVL_TRY(flag_of(letter));
+  return fs.set_flags(words[1], flags);
+}
+
 struct Command {
   size_t min_words;
   size_t max_words;
@@ -190,6 +214,7 @@ const std::map<std::string, Command>& commands() {
       {"punch", {4, 4, do_punch}},
       {"chmod", {3, 3, do_chmod}},
       {"chown", {4, 4, do_chown}},
+      {"chattr", {3, 3, do_chattr}},
       {"utimens", {4, 4, do_utimens}},
       {"setxattr",
        {4, 4,

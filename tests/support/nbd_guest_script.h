@@ -15,7 +15,7 @@
 //   chmod PATH MODE           chown PATH UID GID
 //   utimens PATH SECONDS NANOSECONDS
 //   setxattr PATH NAME VALUE  setxattr-hex PATH NAME HEX
-//   rmxattr PATH NAME
+//   rmxattr PATH NAME         chattr PATH =LETTERS    of i, a, A, S
 #pragma once
 
 #include <string>

@@ -222,6 +222,17 @@ TEST_F(ExtReaderStory, AnAttributeTakenBackIsNoChange) {
   EXPECT_EQ(read().root, merged());
 }
 
+TEST_F(ExtReaderStory, FlagsOfFilesAndDirectoriesAreRead) {
+  guest([](GuestFs& fs) -> Status {
+    OVL_TRY(fs.set_flags("a", EXT2_IMMUTABLE_FL | EXT2_NOATIME_FL));
+    return fs.set_flags("d", EXT2_IMMUTABLE_FL | EXT2_APPEND_FL);
+  });
+  const Tree tree = read();
+  EXPECT_EQ(at(tree, "a").flags, kFlagImmutable);
+  EXPECT_EQ(at(tree, "d").flags, kFlagImmutable | kFlagAppend);
+  EXPECT_FALSE(at(tree, "a").content_changed);
+}
+
 TEST_F(ExtReaderStory, ALargeDirectoryGrows) {
   guest([](GuestFs& fs) -> Status {
     for (int i = 0; i < 300; ++i)
