@@ -30,8 +30,20 @@ Result<uint32_t> BlockCounter::add_directory(const Node& node, Ino parent) {
   DirRecord record{static_cast<uint32_t>(tables_.slots.size()), parent, 0,
                    static_cast<uint32_t>(tables_.dir_starts.size())};
   record.blocks = pack_directory(pool_, entries, tables_.dir_starts);
+  if (record.blocks > HashedDirectory::kMostLinearBlocks)
+    add_index(entries, record);
   tables_.directories.push_back(record);
   return FileMap::dense(record.blocks).blocks();
+}
+
+void BlockCounter::add_index(std::span<const Entry> entries,
+                             DirRecord& record) {
+  auto hashed = HashedDirectory::make(pool_, entries, tables_.hash_seed);
+  if (!hashed)
+    return;
+  tables_.dir_starts.resize(record.starts);
+  record.blocks = hashed->blocks();
+  tables_.hashed_directories.emplace_back(record.slot, std::move(*hashed));
 }
 
 Result<uint32_t> BlockCounter::file_blocks(const Node& node) {

@@ -10,7 +10,8 @@ namespace ovl {
 
 /// Counts the blocks of objects while a layout is built, and notes in `tables`
 /// what telling them apart later needs: where the blocks of a directory begin,
-/// the ranked runs of hole maps. Pool and tables outlive it.
+/// the ranked runs of hole maps. Pool and tables outlive it; the hash seed is
+/// in the tables before the first directory is counted.
 class BlockCounter {
  public:
   BlockCounter(const NodePool& pool, LayoutTables& tables)
@@ -22,6 +23,7 @@ class BlockCounter {
 
  private:
   Result<uint32_t> add_directory(const Node& node, Ino parent);
+  void add_index(std::span<const Entry> entries, DirRecord& record);
   Result<uint32_t> file_blocks(const Node& node);
   FileMap sparse_map(HoleMapId holes);
   Result<uint32_t> symlink_blocks(const Node& node) const;

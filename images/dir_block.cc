@@ -13,10 +13,6 @@ namespace {
 constexpr uint32_t kHeaderBytes = 8;
 constexpr uint32_t kDotsBytes = 24;
 
-uint32_t entry_bytes(size_t name_bytes) {
-  return (kHeaderBytes + static_cast<uint32_t>(name_bytes) + 3) & ~3U;
-}
-
 uint8_t file_type(uint16_t mode) {
   switch (mode & S_IFMT) {
     case S_IFREG:
@@ -40,12 +36,16 @@ uint8_t file_type(uint16_t mode) {
 
 }  // namespace
 
+uint32_t dir_entry_bytes(size_t name_bytes) {
+  return (kHeaderBytes + static_cast<uint32_t>(name_bytes) + 3) & ~3U;
+}
+
 uint32_t pack_directory(const NodePool& pool, std::span<const Entry> entries,
                         std::vector<uint32_t>& starts) {
   uint32_t blocks = 1;
   uint32_t used = kDotsBytes;
   for (uint32_t index = 0; index < entries.size(); ++index) {
-    const uint32_t bytes = entry_bytes(pool.name(entries[index]).size());
+    const uint32_t bytes = dir_entry_bytes(pool.name(entries[index]).size());
     if (used + bytes > kBlockSize) {
       starts.push_back(index);
       ++blocks;
@@ -57,7 +57,7 @@ uint32_t pack_directory(const NodePool& pool, std::span<const Entry> entries,
 }
 
 void DirBlockWriter::add(Ino ino, uint16_t mode, std::string_view name) {
-  const auto bytes = static_cast<uint16_t>(entry_bytes(name.size()));
+  const auto bytes = static_cast<uint16_t>(dir_entry_bytes(name.size()));
   ext2_dir_entry_2 header{};
   header.inode = htole32(to_int(ino));
   header.rec_len = htole16(bytes);

@@ -18,6 +18,9 @@ namespace ovl {
 /// The longest name that a directory entry holds, in bytes.
 inline constexpr size_t kMaxNameBytes = 255;
 
+/// What an entry takes, in bytes.
+uint32_t dir_entry_bytes(size_t name_bytes);
+
 /// Splits `entries` into blocks: returns how many they are, and appends the
 /// index of the first entry of each but the first to `starts`.
 /// REQUIRES: no name is longer than kMaxNameBytes.

@@ -14,7 +14,7 @@ namespace {
 
 // Part of every hash: raised when the bytes of an image change for the same
 // tree, so that nothing made for the old bytes is taken for the new ones.
-constexpr uint64_t kImageFormat = 1;
+constexpr uint64_t kImageFormat = 2;
 
 // All members are as wide as to leave no padding, which would be hashed too.
 struct ContentRecord {
@@ -176,7 +176,7 @@ LayoutDigest digest_layout(const Layout& layout) {
   return LayoutHasher(layout).digest();
 }
 
-Identity make_identity(const LayoutDigest& digest,
+Identity make_identity(const LayoutDigest& digest, const HashSeed& hash_seed,
                        const ImageOptions& options) {
   Identity identity;
   identity.label = options.label;
@@ -188,8 +188,8 @@ Identity make_identity(const LayoutDigest& digest,
     identity.uuid = *options.uuid;
   const XXH128_hash_t seed = XXH3_128bits_withSeed(
       digest.lower.data(), sizeof digest.lower, kImageFormat);
-  std::memcpy(identity.hash_seed.data(), &seed, sizeof seed);
-  identity.generation_seed = identity.hash_seed[0];
+  identity.generation_seed = static_cast<uint32_t>(seed.low64);
+  identity.hash_seed = hash_seed;
   return identity;
 }
 
@@ -200,6 +200,7 @@ uint64_t fingerprint_of(const LayoutDigest& digest, const Geometry& geometry,
   hasher.add(geometry.device_blocks());
   hasher.add(geometry.shape());
   hasher.add(identity.uuid);
+  hasher.add(identity.hash_seed);
   hasher.add(identity.label.data(), identity.label.size());
   hasher.add(uint32_t{journal});
   return hasher.digest()[0];

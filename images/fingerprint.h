@@ -19,7 +19,8 @@ struct LayoutDigest {
 LayoutDigest digest_layout(const Layout& layout);
 
 /// What `options` leave open is derived from the lower tree.
-Identity make_identity(const LayoutDigest& digest, const ImageOptions& options);
+Identity make_identity(const LayoutDigest& digest, const HashSeed& hash_seed,
+                       const ImageOptions& options);
 
 uint64_t fingerprint_of(const LayoutDigest& digest, const Geometry& geometry,
                         const Identity& identity, bool journal);

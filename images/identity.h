@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <string>
 
+#include "images/hashed_directory.h"
 #include "images/image.h"
 
 namespace ovl {
@@ -13,7 +14,7 @@ namespace ovl {
 /// Derived from the lower tree, so that equal input gives equal bytes.
 struct Identity {
   Uuid uuid{};
-  std::array<uint32_t, 4> hash_seed{};
+  HashSeed hash_seed{};
   uint32_t generation_seed = 0;
   std::string label;
 };

@@ -76,7 +76,7 @@ Result<std::unique_ptr<Image>> Image::build(Tree lower, Tree merged,
   Layout layout = OVL_TRY(build_layout(lower, merged));
   const Geometry geometry = OVL_TRY(size_image(layout, options));
   const LayoutDigest digest = digest_layout(layout);
-  const Identity identity = make_identity(digest, options);
+  const Identity identity = make_identity(digest, layout.hash_seed(), options);
   const uint32_t journal_blocks =
       options.journal ? journal_blocks_for(geometry.shape().groups) : 0;
   auto parts = std::make_unique<Parts>(std::move(layout), geometry, identity,

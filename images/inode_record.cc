@@ -90,7 +90,8 @@ Image::InodeBytes inode_record(const Node& node, const InodeFacts& facts) {
     inode.i_block[i] = htole32(facts.pointers[i]);
   inode.i_generation = htole32(facts.generation);
   inode.i_file_acl = htole32(facts.xattr_block);
-  inode.i_flags = htole32(flag_bits(node));
+  inode.i_flags =
+      htole32(flag_bits(node) | (facts.indexed ? EXT2_INDEX_FL : 0U));
   inode.i_extra_isize = htole16(kExtraBytes);
   Image::InodeBytes bytes{};
   std::memcpy(bytes.data(), &inode, sizeof inode);

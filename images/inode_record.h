@@ -18,6 +18,7 @@ struct InodeFacts {
   uint32_t blocks = 0;  // of kBlockSize, with those of attributes
   uint32_t generation = 0;
   uint32_t xattr_block = 0;  // 0: none
+  bool indexed = false;      // a hashed directory
   std::array<uint32_t, 15> pointers{};
 };
 

@@ -63,6 +63,13 @@ const DirRecord& Layout::directory(uint32_t slot) const {
                                    &DirRecord::slot);
 }
 
+const HashedDirectory* Layout::hashed_directory(uint32_t slot) const {
+  const auto& all = tables_.hashed_directories;
+  const auto at = std::ranges::lower_bound(
+      all, slot, {}, [](const auto& each) { return each.first; });
+  return at != all.end() && at->first == slot ? &at->second : nullptr;
+}
+
 std::span<const Entry> Layout::entries_of_block(const DirRecord& directory,
                                                 uint32_t block) const {
   const auto all = pool_.entries(tables_.slots[directory.slot].node);

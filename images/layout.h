@@ -24,6 +24,7 @@
 #include "fsengine/base/tree.h"
 #include "fsengine/base/units.h"
 #include "images/file_map.h"
+#include "images/hashed_directory.h"
 
 namespace ovl {
 
@@ -78,6 +79,9 @@ struct LayoutTables {
   std::vector<uint32_t> slot_of_ino;
   std::vector<DirRecord> directories;  // by slot
   std::vector<uint32_t> dir_starts;    // first entries: see pack_directory
+  /// Those with an index, by slot; they have no dir_starts.
+  std::vector<std::pair<uint32_t, HashedDirectory>> hashed_directories;
+  HashSeed hash_seed{};
   std::vector<XattrBlock> xattr_blocks;
   std::vector<XattrUse> xattr_uses;  // by slot
   std::vector<FreeRange> free_ranges;
@@ -118,8 +122,13 @@ class Layout {
 
   /// REQUIRES: the slot's node is a directory.
   const DirRecord& directory(uint32_t slot) const;
+  /// REQUIRES: hashed_directory(directory.slot) is null.
   std::span<const Entry> entries_of_block(const DirRecord& directory,
                                           uint32_t block) const;
+
+  /// The index of a directory, or null when it is linear.
+  const HashedDirectory* hashed_directory(uint32_t slot) const;
+  const HashSeed& hash_seed() const { return tables_.hash_seed; }
 
   /// The attribute block of a slot, as an index, if it has one.
   std::optional<uint32_t> xattr_block_of(uint32_t slot) const;

@@ -68,6 +68,7 @@ Result<Layout> LayoutBuilder::build() {
   tables_.slot_of_node.assign(pool_.size(), kNoSlot);
   tables_.hole_runs.assign(pool_.hole_maps.size(), {0, 0});
   tables_.slot_of_ino.assign(to_int(kFirstIno), kNoSlot);
+  tables_.hash_seed = hash_seed_of(lower_);
   OVL_TRY(number_lower());
   OVL_TRY(end_part(tables_.lower));
   OVL_TRY(walk_merged());

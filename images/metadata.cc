@@ -6,7 +6,7 @@
 #include <algorithm>
 #include <cstring>
 
-#include "images/dir_block.h"
+#include "images/directory_block.h"
 #include "images/inode_record.h"
 #include "images/journal.h"
 #include "images/xattr_block.h"
@@ -48,7 +48,7 @@ void Metadata::fill_object(const Piece& piece, std::span<std::byte> out) const {
     case Piece::Kind::kIndirect:
       return fill_indirect(piece, out);
     case Piece::Kind::kDirectory:
-      return fill_directory(piece, out);
+      return fill_directory_block(layout_, piece.owner, piece.index, out);
     case Piece::Kind::kSymlink:
       return fill_symlink(piece, out);
     case Piece::Kind::kXattrs:
@@ -81,22 +81,6 @@ void Metadata::fill_indirect(const Piece& piece,
   for (uint32_t& pointer : pointers)
     pointer = htole32(pointer);
   std::memcpy(out.data(), pointers.data(), sizeof pointers);
-}
-
-void Metadata::fill_directory(const Piece& piece,
-                              std::span<std::byte> out) const {
-  const DirRecord& directory = layout_.directory(piece.owner);
-  DirBlockWriter writer(out);
-  if (piece.index == 0) {
-    writer.add(layout_.slot(piece.owner).ino, S_IFDIR, ".");
-    writer.add(directory.parent, S_IFDIR, "..");
-  }
-  const NodePool& pool = layout_.pool();
-  for (const Entry& entry : layout_.entries_of_block(directory, piece.index)) {
-    const uint32_t slot = layout_.live_slot(entry.node);
-    writer.add(layout_.slot(slot).ino, pool[entry.node].mode, pool.name(entry));
-  }
-  writer.finish();
 }
 
 void Metadata::fill_symlink(const Piece& piece,
@@ -144,6 +128,7 @@ Image::InodeBytes Metadata::slot_inode(uint32_t slot) const {
   facts.links = object.links;
   facts.blocks = map.blocks() + (xattrs ? 1 : 0);
   facts.generation = generation_of(identity_, object.ino);
+  facts.indexed = layout_.hashed_directory(slot) != nullptr;
   facts.pointers = pointers_of(slot, map);
   if (xattrs)
     facts.xattr_block =

@@ -36,7 +36,6 @@ class Metadata {
   void fill_object(const Piece& piece, std::span<std::byte> out) const;
   void fill_inodes(const Piece& piece, std::span<std::byte> out) const;
   void fill_indirect(const Piece& piece, std::span<std::byte> out) const;
-  void fill_directory(const Piece& piece, std::span<std::byte> out) const;
   void fill_symlink(const Piece& piece, std::span<std::byte> out) const;
   void fill_xattrs(const Piece& piece, std::span<std::byte> out) const;
 
