@@ -465,7 +465,21 @@ def metacopy_chain(l, l3):
     l[0].whiteout("d/data")
 
 
+def data_only_layers(l, d):
+    d.file("blobs/1", "data of the data layer" * 500)
+    d.file("blobs/sparse")
+    os.truncate(d.at("blobs/sparse"), 1 << 20)
+    d.file("not-listed", "x")
+    for name, blob, size in (("f", "1", 11000), ("s", "sparse", 1 << 20)):
+        l[0].file(f"dir/{name}")
+        os.truncate(l[0].at(f"dir/{name}"), size)
+        l[0].xattr(f"dir/{name}", METACOPY)
+        l[0].xattr(f"dir/{name}", REDIRECT, f"/blobs/{blob}".encode())
+    l[1].file("plain", "x")
+
+
 metacopy.options = "metacopy=on"
+data_only_layers.options = "metacopy=on"
 metacopy_in_upper.options = "metacopy=on"
 metacopy_chain.options = "metacopy=on"
 
@@ -494,12 +508,20 @@ class Stack:
             arguments["l3"] = True
         if self.upper:
             arguments["u"] = Layer(self.upper)
+        self.data = space.dir("data") if "d" in wants else None
+        if self.data:
+            arguments["d"] = Layer(self.data)
         case(**arguments)
+
+    def below(self):
+        """The lowers as they stand in lowerdir, where an empty name before
+        the last makes it data-only."""
+        return [*self.lowers, *(["", self.data] if self.data else [])]
 
     def kernel(self):
         options = getattr(self.case, "options", "")
         if not self.upper:
-            with ovltest.overlay(self.space, self.lowers,
+            with ovltest.overlay(self.space, self.below(),
                                  options=options) as mount:
                 return dump_dir(mount)
         upper = ovltest.copy_tree(self.upper, self.space.path / "upper-copy")
@@ -509,10 +531,11 @@ class Stack:
 
     def reader(self):
         upper = ["--upper", self.upper] if self.upper else []
-        return treedump("layers", *self.lowers, *upper)
+        data = ["--data", self.data] if self.data else []
+        return treedump("layers", *self.lowers, *upper, *data)
 
     def parameters(self):
-        yield "lowerdir=" + ":".join(map(str, self.lowers))
+        yield "lowerdir=" + ":".join(map(str, self.below()))
         if self.upper:
             yield f"upperdir={self.upper}"
             yield f"workdir={self.space.dir('work')}"

@@ -38,6 +38,7 @@ CLI::App* add_layers_command(CLI::App& app, ovl::StackOptions& stack) {
   CLI::App* layers = app.add_subcommand("layers", "layers, by our own reader");
   layers->add_option("lower", stack.lowers, "topmost first")->required();
   layers->add_option("--upper", stack.upper);
+  layers->add_option("--data", stack.data_only, "data-only layers");
   layers->add_flag_callback(
       "--userxattr", [&stack] { stack.family = ovl::XattrFamily::kUser; },
       "the layers use user.overlay.*");
