@@ -268,9 +268,10 @@ TEST_F(UpperWriterTest, FailureBeforePublishingLeavesUpperUntouched) {
 TEST_F(UpperWriterTest, UpperChangedBehindOurBackIsRefused) {
   put("upper/d/f");
   guest().create("d/n");
+  // Made while the old one stands, so that it cannot get its inode number.
+  put("upper/e/f");
   fs::remove_all(temp_.path("upper/d"));
-  put("upper/other");
-  put("upper/d/f");
+  fs::rename(temp_.path("upper/e"), temp_.path("upper/d"));
   const auto status = write();
   ASSERT_FALSE(status);
   EXPECT_EQ(status.error().code(), ESTALE);
