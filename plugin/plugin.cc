@@ -38,7 +38,7 @@ int at_boundary(Body body) noexcept {
     const Status status = body();
     if (status)
       return 0;
-    nbdkit_error("%s", status.error().what().c_str());
+    nbdkit_error("%s", ovl::one_line(status.error().what()).c_str());
     nbdkit_set_error(status.error().code());
   } catch (const std::bad_alloc&) {
     nbdkit_error("out of memory");
@@ -67,7 +67,7 @@ int ovl_get_ready() {
   return at_boundary([]() -> Status {
     ovl::DeviceConfig config = server->parameters.config();
     config.report = [](const std::string& line) {
-      nbdkit_error("%s", line.c_str());
+      nbdkit_error("%s", ovl::one_line(line).c_str());
     };
     server->device = OVL_TRY(Device::open(config, ovl::host_os()));
     return {};

@@ -52,6 +52,10 @@ tl::unexpected<Error> system_error(int errno_value, std::string_view operation);
 /// The same for the errno of the call that failed just now.
 tl::unexpected<Error> last_error(std::string_view operation);
 
+/// `text` with bytes that would break a line of a log, or a terminal, as \ooo:
+/// a guest chooses the names that messages tell.
+std::string one_line(std::string_view text);
+
 /// An Error that no system call made.
 inline tl::unexpected<Error> fail(int code, std::string what) {
   return tl::unexpected(Error(code, std::move(what)));

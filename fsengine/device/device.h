@@ -73,6 +73,7 @@ class Device {
   Status change_part(uint64_t offset, uint64_t length, Change change);
   Status apply_to_upper();
   Status write_tree(Tree guest, ExtReader& reader);
+  Status remove_staging(int staging);
 
   const DeviceConfig config_;
   Os& os_;

@@ -102,10 +102,21 @@ Status Device::write_tree(Tree guest, ExtReader& reader) {
                            .content = content};
   const UpperPlan plan = plan_upper(
       {stack_->lower(), stack_->merged(), guest, redirect_dir_, config_.owner});
-  OVL_TRY(write_upper(target, plan, [this] {
+  bool publishing = false;
+  auto written = write_upper(target, plan, [&] {
+    publishing = true;
     return store_owner_->set_phase(BlockStore::Phase::kPublishing);
-  }));
-  OVL_TRY(empty_directory(os_, staging.get()).in("workdir: ovl/staging"));
+  });
+  // What a half-published state left in staging may be all there is of it.
+  if (!written && publishing)
+    return written;
+  auto removed = remove_staging(staging.get());
+  OVL_TRY(std::move(written));
+  return removed;
+}
+
+Status Device::remove_staging(int staging) {
+  OVL_TRY(empty_directory(os_, staging).in("workdir: ovl/staging"));
   return os_.remove_dir({state_dir_.get(), kStagingDir})
       .in("workdir: ovl/staging");
 }
