@@ -151,8 +151,8 @@ struct Tree {
   NodeId root;
 };
 
-/// True when mode, owner, times, flags, device number and attributes agree; size,
-/// content, target and names are not looked at.
+/// True when mode, owner, times, flags, device number and attributes agree;
+/// size, content, target and names are not looked at.
 bool same_attributes(const Node& a, const Node& b);
 
 /// Where a file has data, in blocks: its hole map, or one run over its size.

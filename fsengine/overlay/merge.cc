@@ -23,13 +23,12 @@ namespace {
 
 class Merger {
  public:
-  Merger(const Layer& layer, XattrFamily family, NodePool& pool, NodeId below,
-         DataLayers& data)
+  Merger(const Layer& layer, NodeId below, const MergeContext& context)
       : layer_(layer),
-        family_(family),
-        pool_(pool),
+        family_(context.family),
+        pool_(context.pool),
         below_(below),
-        data_(data) {}
+        data_(context.data) {}
 
   Result<NodeId> run(NodeId top) {
     todo_.push_back({top, below_});  // opaque and redirect of a root are void
@@ -185,9 +184,8 @@ class Merger {
 }  // namespace
 
 Result<NodeId> merge_layer(const Layer& layer, NodeId top, NodeId below,
-                           DataLayers& data, XattrFamily family,
-                           NodePool& pool) {
-  return Merger(layer, family, pool, below, data).run(top);
+                           const MergeContext& context) {
+  return Merger(layer, below, context).run(top);
 }
 
 }  // namespace ovl

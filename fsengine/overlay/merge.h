@@ -11,6 +11,13 @@
 
 namespace ovl {
 
+/// What every layer of one stack is merged with.
+struct MergeContext {
+  NodePool& pool;
+  DataLayers& data;
+  XattrFamily family;
+};
+
 /// Merges `layer`'s scanned objects under `top` with the merged tree `below`
 /// (kNoNode for the lowest layer), and returns the root of the result. `top`
 /// and the directories under it become part of the result: their entries are
@@ -18,9 +25,8 @@ namespace ovl {
 /// below is shared. Errors name the path of a construct that overlayfs would
 /// fail on.
 /// A metacopy file gets its `source`, the node with its bytes, from the tree
-/// below or from `data`.
+/// below or from `context.data`.
 Result<NodeId> merge_layer(const Layer& layer, NodeId top, NodeId below,
-                           DataLayers& data, XattrFamily family,
-                           NodePool& pool);
+                           const MergeContext& context);
 
 }  // namespace ovl

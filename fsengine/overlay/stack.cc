@@ -14,7 +14,7 @@ Result<NodeId> Stack::add(uint16_t index, NodeId below, XattrFamily family) {
   const Layer& layer = *layers_[index];
   const ScanResult scan = OVL_TRY(scan_layer(layer, index, family, pool_));
   has_unreadable_ |= scan.has_unreadable;
-  return merge_layer(layer, scan.root, below, data_, family, pool_);
+  return merge_layer(layer, scan.root, below, {pool_, data_, family});
 }
 
 // What is hidden may be unreadable; what is shown may not silently be empty.

@@ -35,7 +35,7 @@ class Merge : public ::testing::Test {
       const auto scan = OVL_TRY(
           scan_layer(*layers[i], static_cast<uint16_t>(i + 1), family, pool_));
       below = OVL_TRY(
-          merge_layer(*layers[i], scan.root, below, data_, family, pool_));
+          merge_layer(*layers[i], scan.root, below, {pool_, data_, family}));
     }
     return Tree{pool_, below};
   }

@@ -26,7 +26,7 @@ class UpperPlanTest : public ::testing::Test {
   NodeId fold(const FakeLayer& layer, uint16_t index, NodeId below) {
     const auto scan = scan_layer(layer, index, kFamily, pool_);
     DataLayers none(pool_);
-    return *merge_layer(layer, scan->root, below, none, kFamily, pool_);
+    return *merge_layer(layer, scan->root, below, {pool_, none, kFamily});
   }
 
   GuestEdit& guest() {
