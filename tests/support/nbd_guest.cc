@@ -47,7 +47,7 @@ Status run_script(GuestFs& fs, std::istream& in) {
 
 Status change(NbdDevice& device, const Words& command) {
   GuestFs fs = OVL_TRY(GuestFs::open(device, device.sink()));
-  const Status done =
+  Status done =
       command.empty() ? run_script(fs, std::cin) : run_command(fs, command);
   OVL_TRY(fs.close());
   return done;
