@@ -107,6 +107,7 @@ TEST_F(ExtReaderHostile, ACycleOutOfReach) {
   guest([](GuestFs& fs) { return fs.mkdir("deep/er/x", 0755); });
   write_number(offset_of_entry("deep/er", "x"), ino("deep"));
   write_number(offset_of_entry("", "deep"), 0);
+  change_inode("", [](ext2_inode_large& root) { --root.i_links_count; });
   expect_refused("has no name");
 }
 
