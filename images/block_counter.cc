@@ -33,7 +33,7 @@ Result<uint32_t> BlockCounter::add_directory(const Node& node, Ino parent) {
   if (record.blocks > HashedDirectory::kMostLinearBlocks)
     add_index(entries, record);
   tables_.directories.push_back(record);
-  return FileMap::dense(record.blocks).blocks();
+  return FileMap::dense(record.blocks, tables_.type).blocks();
 }
 
 void BlockCounter::add_index(std::span<const Entry> entries,
@@ -46,19 +46,36 @@ void BlockCounter::add_index(std::span<const Entry> entries,
   tables_.hashed_directories.emplace_back(record.slot, std::move(*hashed));
 }
 
+uint64_t BlockCounter::most_file_blocks() const {
+  return tables_.type == FsType::kExt4 ? FileMap::kMaxExtentFileBlocks
+                                       : FileMap::kMaxFileBlocks;
+}
+
+tl::unexpected<Error> BlockCounter::too_large(const Node& node) const {
+  return fail(EFBIG, std::to_string(node.size) +
+                         " bytes are more than a file on " +
+                         (tables_.type == FsType::kExt4 ? "ext4" : "ext2") +
+                         " can have");
+}
+
 Result<uint32_t> BlockCounter::file_blocks(const Node& node) {
   const uint64_t size_blocks = blocks_for(node.size);
-  if (size_blocks > FileMap::kMaxFileBlocks)
-    return fail(EFBIG, std::to_string(node.size) +
-                           " bytes are more than a file on ext2 can have");
+  if (size_blocks > most_file_blocks())
+    return too_large(node);
   const HoleMap& holes = pool_.hole_maps.get(node.holes);
+  if (!holes.sparse && size_blocks > FileMap::kMaxExtentData)
+    return too_large(node);
   if (!holes.sparse)
-    return FileMap::dense(static_cast<uint32_t>(size_blocks)).blocks();
+    return FileMap::dense(static_cast<uint32_t>(size_blocks), tables_.type)
+        .blocks();
   if (!holes.runs.empty() &&
       uint64_t{holes.runs.back().first_block} + holes.runs.back().blocks >
           size_blocks)
     return fail(EINVAL, "has data beyond its end");
-  return sparse_map(node.holes).blocks();
+  const FileMap map = sparse_map(node.holes);
+  if (map.data_blocks() > FileMap::kMaxExtentData)
+    return too_large(node);
+  return map.blocks();
 }
 
 FileMap BlockCounter::sparse_map(HoleMapId holes) {
@@ -68,7 +85,8 @@ FileMap BlockCounter::sparse_map(HoleMapId holes) {
     rank_runs(pool_.hole_maps.get(holes).runs, tables_.ranked_runs);
     end = static_cast<uint32_t>(tables_.ranked_runs.size());
   }
-  return FileMap(std::span(tables_.ranked_runs).subspan(first, end - first));
+  return FileMap(std::span(tables_.ranked_runs).subspan(first, end - first),
+                 tables_.type);
 }
 
 Result<uint32_t> BlockCounter::symlink_blocks(const Node& node) const {

@@ -18,13 +18,16 @@ class BlockCounter {
       : pool_(pool), tables_(tables) {}
 
   /// The blocks of `node`, which gets the next slot, beneath the directory
-  /// `parent`. EFBIG, ENAMETOOLONG or EINVAL when ext2 cannot hold it.
+  /// `parent`. EFBIG, ENAMETOOLONG or EINVAL when the type of file
+  /// system cannot hold it.
   Result<uint32_t> count(const Node& node, Ino parent);
 
  private:
   Result<uint32_t> add_directory(const Node& node, Ino parent);
   void add_index(std::span<const Entry> entries, DirRecord& record);
   Result<uint32_t> file_blocks(const Node& node);
+  uint64_t most_file_blocks() const;
+  tl::unexpected<Error> too_large(const Node& node) const;
   FileMap sparse_map(HoleMapId holes);
   Result<uint32_t> symlink_blocks(const Node& node) const;
 

@@ -36,7 +36,7 @@ DeviceMap::DeviceMap(const Geometry& geometry, const Layout& layout,
                      uint32_t journal_blocks)
     : geometry_(geometry),
       layout_(layout),
-      journal_(journal_map(journal_blocks)) {}
+      journal_(journal_map(journal_blocks, layout.type())) {}
 
 FileMap DeviceMap::map_of(uint32_t slot) const {
   return slot == kNoSlot ? journal_ : layout_.file_map(slot);

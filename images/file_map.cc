@@ -94,14 +94,15 @@ void rank_runs(std::span<const DataRun> runs, std::vector<RankedRun>& out) {
   }
 }
 
-FileMap FileMap::dense(uint32_t blocks) {
-  FileMap map;
+FileMap FileMap::dense(uint32_t blocks, FsType type) {
+  FileMap map(type);
   map.dense_.blocks = blocks;
   map.sum_up();
   return map;
 }
 
-FileMap::FileMap(std::span<const RankedRun> runs) : mapped_(runs) {
+FileMap::FileMap(std::span<const RankedRun> runs, FsType type)
+    : mapped_(runs), type_(type) {
   sum_up();
 }
 
@@ -116,6 +117,22 @@ void FileMap::sum_up() {
     return;
   const RankedRun& last = runs().back();
   data_ = last.data_before + last.blocks;
+  if (type_ == FsType::kExt4)
+    extent_blocks_ = extent_levels().blocks();
+  else
+    count_indirect();
+}
+
+ExtentLevels FileMap::extent_levels() const {
+  return ovl::extent_levels(most_extents());
+}
+
+uint64_t FileMap::most_extents() const {
+  return ovl::most_extents(runs().size(), data_);
+}
+
+void FileMap::count_indirect() {
+  const RankedRun& last = runs().back();
   if (has_window(last))
     leaves_ = last.first_rank + last_window(last) - first_window(last) + 1;
   if (has_middle(last))

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //
-// How an ext2 object's blocks are ordered, as arithmetic. The blocks of an
-// object are numbered from 0: first the indirect blocks that it needs, then
-// its data blocks in file order, so content without holes is contiguous:
+// How an object's blocks are ordered, as arithmetic. The blocks of an object
+// are numbered from 0: first the indirect blocks that it needs, or the blocks
+// of its extent tree level by level (extent_levels.h), then its data blocks in
+// file order, so content without holes is contiguous. On ext2:
 //
 //   [double root] [triple root] [middles of triple] [leaves] [data ...]
 //
@@ -19,6 +20,8 @@
 #include <vector>
 
 #include "fsengine/base/hole_map.h"
+#include "images/extent_levels.h"
+#include "images/fs_type.h"
 
 namespace ovl {
 
@@ -47,16 +50,23 @@ class FileMap {
   /// The largest file, in blocks: Linux counts an inode's 512-byte sectors,
   /// indirect blocks included, in 32 bits.
   static constexpr uint64_t kMaxFileBlocks = 535820284;
+  /// And with extents, which count larger blocks; how much of it can be data.
+  static constexpr uint64_t kMaxExtentFileBlocks = UINT32_MAX;
+  static constexpr uint64_t kMaxExtentData = 0xff000000;
   static constexpr uint32_t kDirect = 12;
   static constexpr uint32_t kPerBlock = 1024;
 
   /// An object without holes.
-  static FileMap dense(uint32_t blocks);
+  static FileMap dense(uint32_t blocks, FsType type = FsType::kExt2);
   /// An object with data in `runs` only.
-  explicit FileMap(std::span<const RankedRun> runs);
+  explicit FileMap(std::span<const RankedRun> runs,
+                   FsType type = FsType::kExt2);
 
   uint32_t data_blocks() const { return data_; }
-  uint32_t indirect_blocks() const { return first_leaf() + leaves_; }
+  /// Also those of an extent tree.
+  uint32_t indirect_blocks() const {
+    return extent_blocks_ + first_leaf() + leaves_;
+  }
   uint32_t blocks() const { return indirect_blocks() + data_; }
 
   /// The file blocks behind data block `index`, as far as they run on.
@@ -66,16 +76,22 @@ class FileMap {
   /// The object's block that holds `file_block`; nothing in a hole.
   std::optional<uint32_t> block_of(uint32_t file_block) const;
 
-  /// What i_block[0..14] of the inode point to.
+  /// The extent tree of an object of an ext4 image.
+  ExtentLevels extent_levels() const;
+  /// How many extents it has room for, never less than there are.
+  uint64_t most_extents() const;
+
+  /// What i_block[0..14] of the inode point to, on ext2.
   std::vector<PointerRun> inode_pointers() const;
 
-  /// What indirect block `index` points to. REQUIRES: index <
-  /// indirect_blocks().
+  /// What indirect block `index` points to, on ext2.
+  /// REQUIRES: index < indirect_blocks().
   std::vector<PointerRun> pointers(uint32_t index) const;
 
  private:
-  FileMap() = default;
+  explicit FileMap(FsType type) : type_(type) {}
   void sum_up();
+  void count_indirect();
   std::span<const RankedRun> runs() const;
 
   uint32_t first_middle() const { return has_double_ + has_triple(); }
@@ -92,7 +108,9 @@ class FileMap {
 
   std::span<const RankedRun> mapped_;
   RankedRun dense_;  // the only run, when mapped_ is empty
+  FsType type_ = FsType::kExt2;
   uint32_t data_ = 0;
+  uint32_t extent_blocks_ = 0;
   uint32_t leaves_ = 0;
   uint32_t middles_ = 0;
   uint32_t has_double_ = 0;

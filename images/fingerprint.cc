@@ -76,7 +76,9 @@ class Hasher {
 class LayoutHasher {
  public:
   explicit LayoutHasher(const Layout& layout)
-      : layout_(layout), pool_(layout.pool()) {}
+      : layout_(layout), pool_(layout.pool()) {
+    content_.add(layout.type());
+  }
 
   LayoutDigest digest();
 

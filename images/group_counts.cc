@@ -52,13 +52,16 @@ void count_inodes(const DeviceMap& map, const Layout& layout,
                   std::vector<GroupCount>& counts) {
   const uint32_t per_group = map.geometry().shape().inodes_per_group;
   for (GroupCount& count : counts)
-    count.free_inodes = static_cast<uint16_t>(per_group);
+    count.free_inodes = count.untouched_inodes =
+        static_cast<uint16_t>(per_group);
   const uint32_t last = std::max(to_int(layout.last_ino()), kLastReservedIno);
   for (uint64_t ino = 1; ino <= last; ++ino) {
     GroupCount& count = counts[(ino - 1) / per_group];
     if (!is_used(layout, ino))
       continue;
     --count.free_inodes;
+    count.untouched_inodes =
+        static_cast<uint16_t>(per_group - 1 - (ino - 1) % per_group);
     const uint32_t slot = layout.live_slot(Ino{static_cast<uint32_t>(ino)});
     if (slot != kNoSlot && layout.node(slot).is_dir())
       ++count.directories;

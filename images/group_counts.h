@@ -17,6 +17,7 @@ struct GroupCount {
   uint16_t free_blocks = 0;
   uint16_t free_inodes = 0;
   uint16_t directories = 0;
+  uint16_t untouched_inodes = 0;  // at the end of the group, never in use
 };
 
 /// For every group.

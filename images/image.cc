@@ -29,6 +29,7 @@ Demand demand_of(const Layout& layout, bool journal) {
   for (const FreeRange& range : layout.free_ranges())
     demand.live_blocks -= range.count;
   demand.journal = journal;
+  demand.type = layout.type();
   return demand;
 }
 
@@ -73,7 +74,7 @@ Result<std::unique_ptr<Image>> Image::build(Tree lower, Tree merged,
                                             const ImageOptions& options) {
   if (options.label.size() > kMaxLabelBytes)
     return fail(EINVAL, "label: longer than 16 bytes");
-  Layout layout = OVL_TRY(build_layout(lower, merged));
+  Layout layout = OVL_TRY(build_layout(lower, merged, options.type));
   const Geometry geometry = OVL_TRY(size_image(layout, options));
   const LayoutDigest digest = digest_layout(layout);
   const Identity identity = make_identity(digest, layout.hash_seed(), options);
@@ -150,7 +151,7 @@ std::vector<Image::BlockRun> Image::blocks_of(NodeId node) const {
 
 std::optional<BlockNo> Image::block_of(NodeId node, uint64_t file_block) const {
   const uint32_t slot = parts_->layout.live_slot(node);
-  if (slot == kNoSlot || file_block >= FileMap::kMaxFileBlocks)
+  if (slot == kNoSlot || file_block >= FileMap::kMaxExtentFileBlocks)
     return std::nullopt;
   const auto index =
       parts_->layout.file_map(slot).block_of(static_cast<uint32_t>(file_block));

@@ -25,6 +25,7 @@
 #include "fsengine/base/result.h"
 #include "fsengine/base/tree.h"
 #include "fsengine/base/units.h"
+#include "images/fs_type.h"
 
 namespace ovl {
 
@@ -38,6 +39,7 @@ struct SizeRequest {
 };
 
 struct ImageOptions {
+  FsType type = FsType::kExt2;
   SizeRequest size;
   std::string label;         // at most 16 bytes
   std::optional<Uuid> uuid;  // none: derived from the lower tree

@@ -13,8 +13,8 @@ namespace {
 constexpr uint32_t kSectorsPerBlock = kBlockSize / 512;
 constexpr int64_t kEarliest = INT32_MIN;
 constexpr int64_t kLatest = (int64_t{1} << 34) + INT32_MIN - 1;
-constexpr uint16_t kExtraBytes = 32;
-static_assert(sizeof(ext2_inode_large) == EXT2_GOOD_OLD_INODE_SIZE + 32);
+static_assert(sizeof(ext2_inode_large) ==
+              EXT2_GOOD_OLD_INODE_SIZE + kExtraInodeBytes);
 
 // Seconds in 32 bits; two more bits of them and the nanoseconds in `extra`.
 struct DiskTime {
@@ -54,9 +54,11 @@ void set_owner(const Node& node, ext2_inode_large& inode) {
   inode.osd2.linux2.l_i_gid_high = high16(node.gid);
 }
 
-uint32_t flag_bits(const Node& node) {
+uint32_t flag_bits(const Node& node, const InodeFacts& facts) {
   return ((node.flags & kFlagImmutable) != 0 ? EXT2_IMMUTABLE_FL : 0U) |
-         ((node.flags & kFlagAppend) != 0 ? EXT2_APPEND_FL : 0U);
+         ((node.flags & kFlagAppend) != 0 ? EXT2_APPEND_FL : 0U) |
+         (facts.indexed ? EXT2_INDEX_FL : 0U) |
+         (facts.extents ? EXT4_EXTENTS_FL : 0U);
 }
 
 }  // namespace
@@ -84,15 +86,18 @@ Image::InodeBytes inode_record(const Node& node, const InodeFacts& facts) {
   set_times(node, inode);
   inode.i_size = htole32(static_cast<uint32_t>(facts.size));
   inode.i_size_high = htole32(static_cast<uint32_t>(facts.size >> 32));
-  inode.i_links_count = htole16(static_cast<uint16_t>(facts.links));
-  inode.i_blocks = htole32(facts.blocks * kSectorsPerBlock);
+  const uint32_t links = facts.links > kMaxLinks ? 1 : facts.links;
+  inode.i_links_count = htole16(static_cast<uint16_t>(links));
+  const uint64_t sectors = uint64_t{facts.blocks} * kSectorsPerBlock;
+  inode.i_blocks = htole32(static_cast<uint32_t>(sectors));
+  inode.osd2.linux2.l_i_blocks_hi =
+      htole16(static_cast<uint16_t>(sectors >> 32));
   for (size_t i = 0; i < facts.pointers.size(); ++i)
     inode.i_block[i] = htole32(facts.pointers[i]);
   inode.i_generation = htole32(facts.generation);
   inode.i_file_acl = htole32(facts.xattr_block);
-  inode.i_flags =
-      htole32(flag_bits(node) | (facts.indexed ? EXT2_INDEX_FL : 0U));
-  inode.i_extra_isize = htole16(kExtraBytes);
+  inode.i_flags = htole32(flag_bits(node, facts));
+  inode.i_extra_isize = htole16(kExtraInodeBytes);
   Image::InodeBytes bytes{};
   std::memcpy(bytes.data(), &inode, sizeof inode);
   return bytes;

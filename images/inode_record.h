@@ -11,16 +11,24 @@
 
 namespace ovl {
 
+/// The most names of a file, and subdirectories but two of a directory, that
+/// an inode counts.
+inline constexpr uint32_t kMaxLinks = 65000;
+
 /// What an inode says that its node does not.
 struct InodeFacts {
-  uint64_t size = 0;  // as the inode states it
-  uint32_t links = 0;
+  uint64_t size = 0;    // as the inode states it
+  uint32_t links = 0;   // of a directory more than kMaxLinks are stated as 1
   uint32_t blocks = 0;  // of kBlockSize, with those of attributes
   uint32_t generation = 0;
   uint32_t xattr_block = 0;  // 0: none
   bool indexed = false;      // a hashed directory
+  bool extents = false;      // pointers are the root of an extent tree
   std::array<uint32_t, 15> pointers{};
 };
+
+/// Bytes of an inode beyond the first 128 that are fields.
+inline constexpr uint16_t kExtraInodeBytes = 32;
 
 /// i_block of a device node.
 std::array<uint32_t, 15> device_pointers(DeviceNo rdev);

@@ -18,8 +18,8 @@ namespace ovl {
 uint32_t journal_blocks_for(uint32_t groups);
 
 /// The journal's file: 0 blocks stand for no journal.
-inline FileMap journal_map(uint32_t journal_blocks) {
-  return FileMap::dense(journal_blocks);
+inline FileMap journal_map(uint32_t journal_blocks, FsType type) {
+  return FileMap::dense(journal_blocks, type);
 }
 
 /// Fills the first block of the journal: a version 2 superblock without

@@ -46,16 +46,18 @@ uint32_t Layout::blocks_of(uint32_t slot) const {
 FileMap Layout::file_map(uint32_t slot) const {
   const Node& object = node(slot);
   if (object.is_dir())
-    return FileMap::dense(directory(slot).blocks);
+    return FileMap::dense(directory(slot).blocks, type());
   if (object.is_symlink())
-    return FileMap::dense(blocks_of(slot));
+    return FileMap::dense(blocks_of(slot), type());
   if (!object.is_regular())
-    return FileMap::dense(0);
+    return FileMap::dense(0, type());
   if (object.holes == HoleMapId{} || !pool_.hole_maps.get(object.holes).sparse)
-    return FileMap::dense(static_cast<uint32_t>(blocks_for(object.size)));
+    return FileMap::dense(static_cast<uint32_t>(blocks_for(object.size)),
+                          type());
   const auto [first, end] =
       tables_.hole_runs[static_cast<uint32_t>(object.holes)];
-  return FileMap(std::span(tables_.ranked_runs).subspan(first, end - first));
+  return FileMap(std::span(tables_.ranked_runs).subspan(first, end - first),
+                 type());
 }
 
 const DirRecord& Layout::directory(uint32_t slot) const {

@@ -82,6 +82,7 @@ struct LayoutTables {
   /// Those with an index, by slot; they have no dir_starts.
   std::vector<std::pair<uint32_t, HashedDirectory>> hashed_directories;
   HashSeed hash_seed{};
+  FsType type = FsType::kExt2;
   std::vector<XattrBlock> xattr_blocks;
   std::vector<XattrUse> xattr_uses;  // by slot
   std::vector<FreeRange> free_ranges;
@@ -97,6 +98,7 @@ class Layout {
   Layout(const NodePool& pool, LayoutTables tables);
 
   const NodePool& pool() const { return pool_; }
+  FsType type() const { return tables_.type; }
   std::span<const Slot> slots() const { return tables_.slots; }
   const Slot& slot(uint32_t index) const { return tables_.slots[index]; }
   const Node& node(uint32_t slot) const {

@@ -10,6 +10,7 @@
 #include <cerrno>
 
 #include "images/block_counter.h"
+#include "images/inode_record.h"
 #include "images/tree_path.h"
 #include "images/xattr_table.h"
 
@@ -17,17 +18,18 @@ namespace ovl {
 
 namespace {
 
-constexpr uint32_t kMaxLinks = 65000;
 constexpr uint32_t kSeen = 1;  // links of a directory that is still to visit
 
 class LayoutBuilder {
  public:
-  LayoutBuilder(Tree lower, Tree merged)
+  LayoutBuilder(Tree lower, Tree merged, FsType type)
       : pool_(lower.pool),
         lower_(lower),
         merged_(merged),
         blocks_(lower.pool, tables_),
-        xattrs_(lower.pool, tables_) {}
+        xattrs_(lower.pool, tables_) {
+    tables_.type = type;
+  }
 
   Result<Layout> build();
 
@@ -217,12 +219,13 @@ Status LayoutBuilder::end_part(LayoutPart& part) {
 }
 
 Status LayoutBuilder::check_links() const {
+  const bool dir_nlink = tables_.type == FsType::kExt4;
   for (const Slot& slot : tables_.slots)
-    if (slot.links > kMaxLinks)
+    if (slot.links > kMaxLinks && !(dir_nlink && pool_[slot.node].is_dir()))
       return tl::unexpected(at_path(
           slot.node, Error(EMLINK, std::to_string(slot.links) +
                                        " links are more than the 65000 that "
-                                       "an inode on ext2 can have")));
+                                       "an inode can have")));
   return {};
 }
 
@@ -265,8 +268,8 @@ Error LayoutBuilder::at_path(NodeId node, const Error& error) const {
 
 }  // namespace
 
-Result<Layout> build_layout(Tree lower, Tree merged) {
-  return LayoutBuilder(lower, merged).build();
+Result<Layout> build_layout(Tree lower, Tree merged, FsType type) {
+  return LayoutBuilder(lower, merged, type).build();
 }
 
 }  // namespace ovl

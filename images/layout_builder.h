@@ -12,6 +12,6 @@ namespace ovl {
 /// Errors name the path: EFBIG for a file that is too large, EMLINK for too
 /// many links, ENAMETOOLONG for a name or symlink target, ENOSPC for
 /// attributes that do not fit a block, EINVAL for data that cannot be.
-Result<Layout> build_layout(Tree lower, Tree merged);
+Result<Layout> build_layout(Tree lower, Tree merged, FsType type);
 
 }  // namespace ovl

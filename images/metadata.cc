@@ -13,12 +13,23 @@
 
 namespace ovl {
 
+namespace {
+
+// Whether i_block tells where blocks are.
+bool is_mapped(const Node& node, const FileMap& map) {
+  return node.is_regular() || node.is_dir() ||
+         (node.is_symlink() && map.blocks() > 0);
+}
+
+}  // namespace
+
 Metadata::Metadata(const Layout& layout, const DeviceMap& map,
                    Identity identity)
     : layout_(layout),
       map_(map),
       identity_(std::move(identity)),
       counts_(count_groups(map, layout)),
+      extents_(layout, map),
       journal_inode_(journal_inode()) {}
 
 void Metadata::fill(BlockNo block, std::span<std::byte> out) const {
@@ -61,7 +72,7 @@ void Metadata::fill_object(const Piece& piece, std::span<std::byte> out) const {
 SuperblockFacts Metadata::superblock_facts() const {
   const bool journal = map_.journal_blocks() > 0;
   return {map_.geometry(), identity_, counts_,
-          journal ? &journal_inode_ : nullptr};
+          journal ? &journal_inode_ : nullptr, layout_.type()};
 }
 
 void Metadata::fill_inodes(const Piece& piece, std::span<std::byte> out) const {
@@ -75,8 +86,10 @@ void Metadata::fill_inodes(const Piece& piece, std::span<std::byte> out) const {
 
 void Metadata::fill_indirect(const Piece& piece,
                              std::span<std::byte> out) const {
-  std::array<uint32_t, FileMap::kPerBlock> pointers{};
   const FileMap map = map_.map_of(piece.owner);
+  if (has_extents())
+    return extents_.fill_block(piece.owner, map, piece.index, out);
+  std::array<uint32_t, FileMap::kPerBlock> pointers{};
   resolve_pointers(piece.owner, map.pointers(piece.index), pointers);
   for (uint32_t& pointer : pointers)
     pointer = htole32(pointer);
@@ -115,7 +128,8 @@ Image::InodeBytes Metadata::journal_inode() const {
   facts.size = uint64_t{map.data_blocks()} * kBlockSize;
   facts.links = 1;
   facts.blocks = map.blocks();
-  resolve_pointers(kNoSlot, map.inode_pointers(), facts.pointers);
+  facts.extents = has_extents();
+  facts.pointers = map_root(kNoSlot, map);
   return inode_record(node, facts);
 }
 
@@ -129,6 +143,7 @@ Image::InodeBytes Metadata::slot_inode(uint32_t slot) const {
   facts.blocks = map.blocks() + (xattrs ? 1 : 0);
   facts.generation = generation_of(identity_, object.ino);
   facts.indexed = layout_.hashed_directory(slot) != nullptr;
+  facts.extents = has_extents() && is_mapped(layout_.node(slot), map);
   facts.pointers = pointers_of(slot, map);
   if (xattrs)
     facts.xattr_block =
@@ -152,6 +167,13 @@ Metadata::Pointers Metadata::pointers_of(uint32_t slot,
     return device_pointers(node.rdev);
   if (node.is_symlink() && map.blocks() == 0)
     return symlink_pointers(layout_.pool().strings.get(node.target));
+  return is_mapped(node, map) ? map_root(slot, map) : Pointers{};
+}
+
+// i_block of an inode that has blocks.
+Metadata::Pointers Metadata::map_root(uint32_t slot, const FileMap& map) const {
+  if (has_extents())
+    return extents_.root(slot, map);
   Pointers pointers{};
   resolve_pointers(slot, map.inode_pointers(), pointers);
   return pointers;

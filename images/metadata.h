@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "images/device_map.h"
+#include "images/extent_trees.h"
 #include "images/group_counts.h"
 #include "images/identity.h"
 #include "images/image.h"
@@ -43,6 +44,8 @@ class Metadata {
   Image::InodeBytes slot_inode(uint32_t slot) const;
   Image::InodeBytes journal_inode() const;
   uint64_t size_of(uint32_t slot, const FileMap& map) const;
+  Pointers map_root(uint32_t slot, const FileMap& map) const;
+  bool has_extents() const { return layout_.type() == FsType::kExt4; }
   Pointers pointers_of(uint32_t slot, const FileMap& map) const;
   void resolve_pointers(uint32_t slot, std::span<const PointerRun> runs,
                         std::span<uint32_t> out) const;
@@ -51,6 +54,7 @@ class Metadata {
   const DeviceMap& map_;
   Identity identity_;
   std::vector<GroupCount> counts_;
+  ExtentTrees extents_;
   Image::InodeBytes journal_inode_{};
 };
 

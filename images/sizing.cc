@@ -155,7 +155,7 @@ Result<Geometry> geometry_of_total(uint64_t bytes, const Demand& demand) {
 uint32_t journal_space(const Demand& demand, uint32_t groups) {
   if (!demand.journal)
     return 0;
-  return journal_map(journal_blocks_for(groups)).blocks();
+  return journal_map(journal_blocks_for(groups), demand.type).blocks();
 }
 
 Result<Geometry> choose_geometry(const SizeRequest& request,

@@ -22,6 +22,7 @@ struct Demand {
   uint64_t blocks = 0;       // positions taken, used or reserved
   uint64_t live_blocks = 0;  // those in use
   bool journal = true;
+  FsType type = FsType::kExt2;
 };
 
 /// ENOSPC, naming the size that would do, when `request` is too small; EFBIG

@@ -2,6 +2,9 @@
 //
 // The profile ext2: what the ext2, ext3 and ext4 drivers all mount. No
 // resize_inode, no checksums, 256-byte inodes without the extra_isize feature.
+// The profile ext4 has extents and what goes with them; flex_bg is only there
+// to be used by those who resize. Checksums of descriptors are cheap, and they
+// tell which inodes were never used, so that nobody has to read them.
 // Times are 0: that of making would differ from one start to the next.
 #include "images/superblock.h"
 
@@ -11,6 +14,8 @@
 #include <algorithm>
 #include <cstring>
 
+#include "images/crc16.h"
+#include "images/inode_record.h"
 #include "images/layout.h"
 
 namespace ovl {
@@ -87,6 +92,36 @@ void set_journal(const Image::InodeBytes& bytes, ext2_super_block& sb) {
   sb.s_jnl_blocks[EXT2_N_BLOCKS + 1] = inode.i_size;
 }
 
+void set_ext4(ext2_super_block& sb) {
+  sb.s_feature_incompat |=
+      htole32(EXT3_FEATURE_INCOMPAT_EXTENTS | EXT4_FEATURE_INCOMPAT_FLEX_BG);
+  sb.s_feature_ro_compat |= htole32(
+      EXT4_FEATURE_RO_COMPAT_HUGE_FILE | EXT4_FEATURE_RO_COMPAT_DIR_NLINK |
+      EXT4_FEATURE_RO_COMPAT_EXTRA_ISIZE | EXT4_FEATURE_RO_COMPAT_GDT_CSUM);
+  sb.s_min_extra_isize = sb.s_want_extra_isize = htole16(kExtraInodeBytes);
+}
+
+// Of what a descriptor of 32 bytes holds before its checksum.
+uint16_t descriptor_checksum(const Uuid& uuid, uint32_t group,
+                             const ext2_group_desc& desc) {
+  const uint32_t number = htole32(group);
+  uint16_t crc = crc16(0xffff, std::as_bytes(std::span(uuid)));
+  crc = crc16(crc, std::as_bytes(std::span(&number, 1)));
+  const auto bytes = std::as_bytes(std::span(&desc, 1));
+  return crc16(crc, bytes.first(offsetof(ext2_group_desc, bg_checksum)));
+}
+
+void set_unused(const SuperblockFacts& facts, uint32_t group,
+                ext2_group_desc& desc) {
+  const uint16_t unused = facts.counts[group].untouched_inodes;
+  const bool all = unused == facts.geometry.shape().inodes_per_group;
+  desc.bg_itable_unused = htole16(unused);
+  desc.bg_flags = htole16(static_cast<uint16_t>(
+      EXT2_BG_INODE_ZEROED | (all ? EXT2_BG_INODE_UNINIT : 0)));
+  desc.bg_checksum =
+      htole16(descriptor_checksum(facts.identity.uuid, group, desc));
+}
+
 ext2_group_desc descriptor(const SuperblockFacts& facts, uint32_t group) {
   const GroupCount& count = facts.counts[group];
   ext2_group_desc desc{};
@@ -96,6 +131,8 @@ ext2_group_desc descriptor(const SuperblockFacts& facts, uint32_t group) {
   desc.bg_free_blocks_count = htole16(count.free_blocks);
   desc.bg_free_inodes_count = htole16(count.free_inodes);
   desc.bg_used_dirs_count = htole16(count.directories);
+  if (facts.type == FsType::kExt4)
+    set_unused(facts, group, desc);
   return desc;
 }
 
@@ -108,6 +145,8 @@ void fill_superblock(const SuperblockFacts& facts, uint32_t group,
   set_format(sb);
   set_behaviour(sb);
   set_identity(facts.identity, sb);
+  if (facts.type == FsType::kExt4)
+    set_ext4(sb);
   if (facts.journal_inode != nullptr)
     set_journal(*facts.journal_inode, sb);
   sb.s_block_group_nr = htole16(static_cast<uint16_t>(group));

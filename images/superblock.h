@@ -18,6 +18,7 @@ struct SuperblockFacts {
   const Identity& identity;
   std::span<const GroupCount> counts;
   const Image::InodeBytes* journal_inode = nullptr;  // null: no journal
+  FsType type = FsType::kExt2;
 };
 
 /// Fills the block with the superblock or its copy in `group`.

@@ -141,12 +141,12 @@ Status set_size(DeviceConfig& config, std::string_view key,
   return {};
 }
 
-Status set_type(DeviceConfig&, std::string_view key, const std::string& value) {
-  if (value == "ext2")
-    return {};
-  if (value == "ext4")
-    return fail(ENOTSUP, "type: ext4 is not supported yet");
-  return bad(key, value, "ext2");
+Status set_type(DeviceConfig& config, std::string_view key,
+                const std::string& value) {
+  if (value != "ext2" && value != "ext4")
+    return bad(key, value, "ext2 or ext4");
+  config.type = value == "ext4" ? FsType::kExt4 : FsType::kExt2;
+  return {};
 }
 
 Status set_label(DeviceConfig& config, std::string_view key,

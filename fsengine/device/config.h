@@ -14,10 +14,11 @@ namespace ovl {
 /// What the user asked for; nothing means the default that README names.
 /// Paths are absolute.
 struct DeviceConfig {
-  std::vector<std::string> lowers;  // first is topmost
+  std::vector<std::string> lowers;     // first is topmost
   std::vector<std::string> data_only;  // reached by metacopy redirects only
   std::optional<std::string> upper;
   std::optional<std::string> work;
+  FsType type = FsType::kExt2;
   std::optional<SizeRequest> size;
   std::string label;
   std::optional<Uuid> uuid;

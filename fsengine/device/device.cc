@@ -20,6 +20,7 @@ XattrFamily family_of(const DeviceConfig& config) {
 
 ImageOptions image_options(const DeviceConfig& config, bool writable) {
   ImageOptions options;
+  options.type = config.type;
   options.size = config.size.value_or(SizeRequest{
       SizeRequest::Kind::kFreeSpace, writable ? kDefaultFreeSpace : 0});
   options.label = config.label;

@@ -76,7 +76,6 @@ CASES = [
     ("size is negative", [*WRITABLE, "size=-5"], ["size", "-5"]),
     ("size is only a sign", [*WRITABLE, "size=+"], ["size"]),
     ("size beyond ext2", [*WRITABLE, "size=900T"], ["size"]),
-    ("type ext4", [*WRITABLE, "type=ext4"], ["type", "ext4"]),
     ("type unknown", [*WRITABLE, "type=xfs"], ["type", "xfs"]),
     ("label too long", [*WRITABLE, "label=12345678901234567"], ["label"]),
     ("uuid malformed", [*WRITABLE, "uuid=1234"], ["uuid", "1234"]),

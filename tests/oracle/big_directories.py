@@ -72,20 +72,20 @@ def each(root, left, context):
         expect_names(root / name, left[name], name_of, context)
 
 
-def test(space, types):
+def test(space, stories):
     lower = space.dir("lower")
     for name, (count, name_of) in DIRECTORIES.items():
         fill(space.dir(f"lower/{name}"), range(count), name_of)
-    for fs_type in types:
-        say(f"mounted as {fs_type}")
-        story(space, lower, fs_type)
+    for image_type, fs_type in stories:
+        say(f"type={image_type} mounted as {fs_type}")
+        story(space, lower, image_type, fs_type)
 
 
-def story(space, lower, fs_type):
+def story(space, lower, image_type, fs_type):
     upper, work = space.fresh("upper"), space.fresh("work")
     left = {name: range(count) for name, (count, _) in DIRECTORIES.items()}
     with Server(space, f"lowerdir={lower}", f"upperdir={upper}",
-                f"workdir={work}", "size=+1G") as server:
+                f"workdir={work}", f"type={image_type}", "size=+1G") as server:
         server.fsck()
         with server.mounted(fs_type) as guest:
             each(guest, left, "fresh")
@@ -97,11 +97,11 @@ def story(space, lower, fs_type):
     with ovltest.overlay(space, [lower], upper) as mount:
         each(mount, left, "kernel overlay")
     with Server(space, f"lowerdir={lower}", f"upperdir={upper}",
-                f"workdir={work}", "size=+1G") as server:
+                f"workdir={work}", f"type={image_type}", "size=+1G") as server:
         server.fsck()
         with server.mounted(fs_type, "ro") as guest:
             each(guest, left, "served again")
 
 
 if __name__ == "__main__":
-    ovltest.main(test, sys.argv[1:] or ["ext4", "ext2"])
+    ovltest.main(test, [("ext4", "ext4"), ("ext2", "ext2")])

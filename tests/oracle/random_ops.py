@@ -12,7 +12,7 @@ starts nbdkit anew over what the last one left; between some rounds the
 kernel's overlay writes to upper.
 
     random_ops.py [--seed N]... [--fresh COUNT] [--rounds R] [--ops K]
-                  [--way on|off|userxattr]...
+                  [--way on|off|userxattr]... [--type ext2|ext4]
 
 A way is how upper is written: redirect_dir on or off, or userxattr. A seed
 with the same --rounds, --ops and --way does the same again.
@@ -42,6 +42,8 @@ class Story:
         self.lowers = make_lowers(space, self.rng.getrandbits(32), way)
         self.plain = space.path / "plain"
         self.fs_type = self.rng.choice(["ext4", "ext4", "ext3", "ext2"])
+        if args.type == "ext4":
+            self.fs_type = "ext4"
         self.done = {}
 
     def tell(self):
@@ -75,7 +77,8 @@ class Story:
         layers = ":".join(map(ovltest.escape_layer, self.lowers))
         return Server(self.space, f"lowerdir={layers}",
                       f"upperdir={self.upper}", f"workdir={self.work}",
-                      NBDKIT[self.way], "size=+1G")
+                      NBDKIT[self.way], f"type={self.args.type}",
+                      "size=+1G")
 
     def round(self, number):
         with self.server() as server:
@@ -125,7 +128,8 @@ class Story:
 
 
 def one_seed(space, seed, way, args):
-    say(f"seed {seed} way {way} rounds {args.rounds} ops {args.ops}")
+    say(f"seed {seed} way {way} rounds {args.rounds} ops {args.ops} "
+        f"type {args.type}")
     inner = ovltest.Workspace(f"seed{seed}")
     with inner:
         try:
@@ -134,7 +138,8 @@ def one_seed(space, seed, way, args):
         except BaseException:
             inner.failed = space.failed = True
             say(f"this again: random_ops.py --seed {seed} --way {way} "
-                f"--rounds {args.rounds} --ops {args.ops}")
+                f"--rounds {args.rounds} --ops {args.ops} "
+                f"--type {args.type}")
             raise
     good = sum(n for (_, success), n in story.done.items() if success)
     say(f"  by {story.fs_type}: {good} operations done, "
@@ -158,6 +163,7 @@ def main():
     parser.add_argument("--rounds", type=int, default=4)
     parser.add_argument("--ops", type=int, default=150)
     parser.add_argument("--way", action="append", choices=list(KERNEL))
+    parser.add_argument("--type", choices=["ext2", "ext4"], default="ext2")
     args = parser.parse_args()
     if not args.seed and not args.fresh:
         args.fresh = 1

@@ -27,6 +27,10 @@ inline ImageOptions total(uint64_t bytes) {
   options.size = {SizeRequest::Kind::kTotal, bytes};
   return options;
 }
+inline ImageOptions ext4(ImageOptions options = {}) {
+  options.type = FsType::kExt4;
+  return options;
+}
 inline ImageOptions with_free(uint64_t bytes) {
   ImageOptions options;
   options.size = {SizeRequest::Kind::kFreeSpace, bytes};
@@ -54,13 +58,18 @@ class ImageTest : public testing::Test {
     const ImageFile file(pool_, image);
     const auto check = run_program("e2fsck -fn " + file.path());
     EXPECT_EQ(check.status, 0) << check.output;
+    EXPECT_EQ(check.output.find("Optimize"), std::string::npos);
     const Ext2Oracle oracle(pool_, root, image, file.path());
     EXPECT_THAT(oracle.differences(), testing::IsEmpty());
   }
-  void build_and_check(NodeId root, const ImageOptions& options = {}) {
-    const auto image = build(root, options);
-    ASSERT_NE(image, nullptr);
-    expect_good(*image, root);
+  // An image of each type.
+  void build_and_check(NodeId root, ImageOptions options = {}) {
+    for (const FsType type : {FsType::kExt2, FsType::kExt4}) {
+      options.type = type;
+      const auto image = build(root, options);
+      ASSERT_NE(image, nullptr);
+      expect_good(*image, root);
+    }
   }
 
   Error error_of(NodeId root, const ImageOptions& options = {}) {

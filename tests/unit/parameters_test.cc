@@ -74,8 +74,16 @@ TEST_F(ParametersTest, UuidIsParsedOrRefused) {
     EXPECT_THAT(error("uuid", value), StartsWith("uuid: ")) << value;
 }
 
+TEST_F(ParametersTest, TypeIsExt2OrExt4) {
+  EXPECT_EQ(config().type, FsType::kExt2);
+  EXPECT_EQ(error("type", "ext4"), "");
+  EXPECT_EQ(config().type, FsType::kExt4);
+  EXPECT_EQ(error("type", "ext2"), "");
+  EXPECT_EQ(config().type, FsType::kExt2);
+}
+
 TEST_F(ParametersTest, ValuesOutsideTheirSetAreRefused) {
-  EXPECT_THAT(error("type", "ext4"), StartsWith("type: "));
+  EXPECT_THAT(error("type", "ext3"), StartsWith("type: "));
   EXPECT_THAT(error("type", "xfs"), StartsWith("type: "));
   EXPECT_THAT(error("journal", "maybe"), StartsWith("journal: "));
   EXPECT_THAT(error("owner", "me"), StartsWith("owner: "));
