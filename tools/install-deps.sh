@@ -15,7 +15,7 @@ set -euo pipefail
 build=(
   g++ cmake ninja-build pkg-config
   nbdkit-plugin-dev libext2fs-dev comerr-dev
-  libexpected-dev libfmt-dev libxxhash-dev libcli11-dev
+  libexpected-dev libfmt-dev libxxhash-dev nlohmann-json3-dev libcli11-dev
   perl                                   # pod2man makes the man page
 )
 test_build=(libgtest-dev libgmock-dev libbenchmark-dev libnbd-dev)

@@ -36,6 +36,8 @@ Result<std::unique_ptr<Device>> Device::open(DeviceConfig config, Os& os) {
   std::unique_ptr<Device> device(new Device(std::move(config), os));
   if (device->config_.work)
     device->places_ = OVL_TRY(Places::open(device->config_));
+  if (device->places_)
+    OVL_TRY(device->finish_write_back());
   OVL_TRY(device->open_stack());
   OVL_TRY(device->open_image());
   if (device->places_)

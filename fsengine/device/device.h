@@ -21,6 +21,7 @@
 #include "fsengine/device/config.h"
 #include "fsengine/device/places.h"
 #include "fsengine/overlay/file_reader.h"
+#include "fsengine/overlay/publish_plan.h"
 #include "fsengine/overlay/stack.h"
 #include "fsengine/store/block_store.h"
 #include "images/image.h"
@@ -31,8 +32,9 @@ class ExtReader;
 
 class Device {
  public:
-  /// Scans and lays out; takes up what an earlier run kept. Creates nothing on
-  /// disk. Errors name the parameter and the path.
+  /// Scans and lays out; takes up what an earlier run kept, and first finishes
+  /// a write-back that was interrupted. Creates nothing on disk. Errors name
+  /// the parameter and the path.
   static Result<std::unique_ptr<Device>> open(DeviceConfig config, Os& os);
 
   uint64_t size() const { return image_->size(); }
@@ -54,7 +56,8 @@ class Device {
 
   /// Brings upper to the tree on the device, and drops the store. When the
   /// file system is not clean, or anything fails before upper is touched,
-  /// upper is as it was, the store is kept, and the error says so.
+  /// upper is as it was, the store is kept, and the error says so. A failure
+  /// after that is made good by the next open.
   Status write_back();
 
  private:
@@ -73,7 +76,9 @@ class Device {
   Status change_part(uint64_t offset, uint64_t length, Change change);
   Status apply_to_upper();
   Status write_tree(Tree guest, ExtReader& reader);
-  Status remove_staging(int staging);
+  Result<PublishPlan> stage(Tree guest, ExtReader& reader, int staging);
+  Status discard_state();
+  Status finish_write_back();
 
   const DeviceConfig config_;
   Os& os_;

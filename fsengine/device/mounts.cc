@@ -82,7 +82,8 @@ std::string option_value(const std::string& options, std::string_view key) {
 Status refuse_use(const OverlayMount& mount, std::string_view key,
                   const std::string& path) {
   const std::string used = option_value(mount.options, key);
-  if (used.empty() || !is_same_directory(used, path))
+  // A relative path was the mounting process's: it cannot be resolved here.
+  if (!used.starts_with('/') || !is_same_directory(used, path))
     return {};
   return fail(EBUSY, std::string(key) + ": " + path +
                          ": in use by the overlay mounted on " + mount.where);

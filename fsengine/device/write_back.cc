@@ -3,30 +3,28 @@
 // Write-back at the end of a run, in the simplest order that loses nothing:
 //
 //   store flushed -> file system clean and consistent? -> tree read, compared
-//   -> everything new staged beside upper, synced
+//   -> everything new staged beside upper, synced -> plan written, synced
 //   -> header says "publishing", synced
-//   -> renames into upper, times, synced -> store dropped
+//   -> renames into upper, times, synced -> store discarded, then the plan
 //
-// A failure up to "publishing" leaves upper as it was and the store whole:
-// the next start takes it up, and its end tries again. From "publishing" on a
-// crash may leave upper between two states; the header remembers, and the
-// next start refuses rather than guess (a recorded plan that is driven to its
-// end takes this place later).
-#include <fcntl.h>
-
+// Until "publishing" a failure or a crash leaves upper as it was and the store
+// whole: the next start takes it up, and its end tries again. From then on
+// the base image is no more what the store is a change to, and the plan is
+// all that counts: each of its steps tells done from not done by the identity
+// of what it moves, so the next start drives it to its end before it looks at
+// the layers.
 #include <cerrno>
 
 #include "fsengine/device/device.h"
 #include "fsengine/device/host_facts.h"
+#include "fsengine/device/staging.h"
 #include "fsengine/overlay/empty_directory.h"
 #include "fsengine/overlay/upper_plan.h"
-#include "fsengine/overlay/upper_writer.h"
+#include "fsengine/overlay/upper_stage.h"
 #include "images/ext_reader.h"
 
 namespace ovl {
 namespace {
-
-const char* const kStagingDir = "staging";
 
 class DeviceView : public BlockSource {
  public:
@@ -40,33 +38,47 @@ class DeviceView : public BlockSource {
   Device& device_;
 };
 
-Result<Fd> ensure_staging(Os& os, int state_dir) {
-  auto made = os.make_dir({state_dir, kStagingDir}, 0700);
-  if (!made && made.error().code() != EEXIST)
-    return tl::unexpected(made.error().in(kStagingDir));
-  Fd fd(::openat(state_dir, kStagingDir,
-                 O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
-  if (!fd.is_open())
-    return last_error("staging: open");
-  OVL_TRY(empty_directory(os, fd.get()).in("staging"));
-  return fd;
-}
-
 }  // namespace
 
 Status Device::write_back() {
   if (store_ == nullptr)
     return {};
-  OVL_TRY(store_owner_->flush());
-  auto applied = apply_to_upper();
+  auto applied = store_owner_->flush();
+  if (applied)
+    applied = apply_to_upper();
   if (!applied)
     return fail(applied.error().code(),
                 "write-back: " + applied.error().what() + "; " +
                     std::to_string(store_owner_->written().count()) +
                     " written blocks are kept in " + *config_.work + "/ovl");
   store_ = nullptr;
-  const auto store = std::move(store_owner_);
-  return store->drop().in("write-back: workdir: ovl");
+  store_owner_.reset();
+  return discard_state().in("write-back");
+}
+
+// The header first: without it the rest means nothing.
+Status Device::discard_state() {
+  OVL_TRY(BlockStore::discard(os_, state_dir_.get()).in("workdir: ovl"));
+  OVL_TRY(remove_plan(os_, state_dir_.get()));
+  return remove_staging(os_, state_dir_.get());
+}
+
+Status Device::finish_write_back() {
+  state_dir_ = OVL_TRY(places_->state_dir());
+  if (!state_dir_.is_open())
+    return {};
+  const auto phase =
+      OVL_TRY(BlockStore::find(state_dir_.get()).in("workdir: ovl"));
+  if (!phase)
+    return discard_state();  // what an end that was interrupted left
+  if (*phase == BlockStore::Phase::kWriting)
+    return {};
+  const PublishPlan plan = OVL_TRY(read_plan(state_dir_.get()));
+  const Fd staging = OVL_TRY(open_staging(os_, state_dir_.get()));
+  OVL_TRY(publish(os_, places_->upper(), staging.get(), plan));
+  OVL_TRY(discard_state());
+  config_.report("finished a write-back to upperdir that was interrupted");
+  return {};
 }
 
 Status Device::apply_to_upper() {
@@ -84,8 +96,22 @@ Status Device::apply_to_upper() {
 }
 
 Status Device::write_tree(Tree guest, ExtReader& reader) {
-  const Fd staging =
-      OVL_TRY(ensure_staging(os_, state_dir_.get()).in("workdir: ovl"));
+  const Fd staging = OVL_TRY(open_staging(os_, state_dir_.get()));
+  OVL_TRY(empty_directory(os_, staging.get()).in("workdir: ovl/staging"));
+  auto plan = stage(guest, reader, staging.get());
+  if (!plan) {
+    auto removed = remove_staging(os_, state_dir_.get());
+    return removed ? tl::unexpected(plan.error()) : removed;
+  }
+  if (plan->empty())
+    return {};
+  OVL_TRY(write_plan(os_, state_dir_.get(), *plan));
+  OVL_TRY(store_owner_->set_phase(BlockStore::Phase::kPublishing)
+              .in("workdir: ovl"));
+  return publish(os_, places_->upper(), staging.get(), *plan);
+}
+
+Result<PublishPlan> Device::stage(Tree guest, ExtReader& reader, int staging) {
   const auto content = [&](NodeId id) -> Result<std::unique_ptr<BlockSource>> {
     const Node& node = stack_->pool()[id];
     if (node.origin == Origin::kLayer)
@@ -95,30 +121,14 @@ Status Device::write_tree(Tree guest, ExtReader& reader) {
   const UpperTarget target{.os = os_,
                            .pool = stack_->pool(),
                            .upper = places_->upper(),
-                           .staging = staging.get(),
+                           .staging = staging,
                            .family = family_,
                            .owner = config_.owner,
                            .privileged = is_privileged(),
                            .content = content};
   const UpperPlan plan = plan_upper(
       {stack_->lower(), stack_->merged(), guest, redirect_dir_, config_.owner});
-  bool publishing = false;
-  auto written = write_upper(target, plan, [&] {
-    publishing = true;
-    return store_owner_->set_phase(BlockStore::Phase::kPublishing);
-  });
-  // What a half-published state left in staging may be all there is of it.
-  if (!written && publishing)
-    return written;
-  auto removed = remove_staging(staging.get());
-  OVL_TRY(std::move(written));
-  return removed;
-}
-
-Status Device::remove_staging(int staging) {
-  OVL_TRY(empty_directory(os_, staging).in("workdir: ovl/staging"));
-  return os_.remove_dir({state_dir_.get(), kStagingDir})
-      .in("workdir: ovl/staging");
+  return UpperStage(target, plan).run();
 }
 
 }  // namespace ovl

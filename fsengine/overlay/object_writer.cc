@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //
-// Order matters: writing and chown strip set-id bits and capabilities, so
-// content comes first, then owner, mode, extended attributes, and the time
-// when nothing else will touch it.
+// Content first: writing strips set-id bits and capabilities.
 #include "fsengine/overlay/object_writer.h"
 
 #include <fcntl.h>
@@ -75,80 +73,8 @@ Status ObjectWriter::make_whiteout(const At& at) {
 }
 
 Status ObjectWriter::set_attributes(const At& at, const Node& node) {
-  OVL_TRY(set_owner(at, node));
-  OVL_TRY(set_mode(at, node));
-  OVL_TRY(set_xattrs(at, target_.pool.xattrs.get(node.xattrs), {}));
-  if (node.flags != kFlagNone)
-    OVL_TRY(set_flags(at, node));
-  return set_time(at, node);
-}
-
-Status ObjectWriter::change_attributes(const At& at, const Node& from,
-                                       const Node& node) {
-  const XattrSet& have = target_.pool.xattrs.get(from.xattrs);
-  const XattrSet& want = target_.pool.xattrs.get(node.xattrs);
-  const bool chown = from.uid != node.uid || from.gid != node.gid;
-  if (chown)
-    OVL_TRY(set_owner(at, node));
-  OVL_TRY(remove_xattrs(at, want, have));
-  if (chown || from.mode != node.mode || node.is_dir())
-    OVL_TRY(set_mode(at, node));
-  // chown drops a capability that the guest kept or set again.
-  OVL_TRY(set_xattrs(at, want, chown ? XattrSet{} : have));
-  if (from.flags != node.flags)
-    OVL_TRY(set_flags(at, node));
-  return set_time(at, node);
-}
-
-Status ObjectWriter::set_owner(const At& at, const Node& node) {
-  if (target_.owner == OwnerPolicy::kSquash)
-    return {};
-  return target_.os.chown(at, {node.uid, node.gid});
-}
-
-Status ObjectWriter::set_mode(const At& at, const Node& node) {
-  if (node.is_symlink())
-    return {};
-  return target_.os.chmod(at, node.mode & 07777);
-}
-
-Status ObjectWriter::set_xattrs(const At& at, const XattrSet& set,
-                                const XattrSet& have) {
-  for (const Xattr& xattr : set) {
-    const std::string* old = find_xattr(have, xattr.name);
-    if (old == nullptr || *old != xattr.value)
-      OVL_TRY(target_.os.set_xattr(
-          at, stored_xattr_name(target_.family, xattr.name), xattr.value));
-  }
-  return {};
-}
-
-Status ObjectWriter::remove_xattrs(const At& at, const XattrSet& set,
-                                   const XattrSet& have) {
-  for (const Xattr& xattr : have) {
-    if (find_xattr(set, xattr.name) != nullptr)
-      continue;
-    auto removed = target_.os.remove_xattr(
-        at, stored_xattr_name(target_.family, xattr.name));
-    if (!removed && removed.error().code() != ENODATA)
-      return removed;
-  }
-  return {};
-}
-
-// In an attribute of overlayfs: real ones would bar the kernel, and us.
-Status ObjectWriter::set_flags(const At& at, const Node& node) {
-  const std::string name = overlay_xattr(target_.family, "protattr");
-  if (node.flags == kFlagNone)
-    return target_.os.remove_xattr(at, name);
-  const std::string value =
-      std::string((node.flags & kFlagAppend) != 0 ? "a" : "") +
-      ((node.flags & kFlagImmutable) != 0 ? "i" : "");
-  return target_.os.set_xattr(at, name, value);
-}
-
-Status ObjectWriter::set_time(const At& at, const Node& node) {
-  return target_.os.set_mtime(at, {node.mtime_sec, node.mtime_nsec});
+  return apply_attributes(target_.os, at,
+                          all_attributes(target_.rules(), node));
 }
 
 Status ObjectWriter::set_opaque(const At& at) {

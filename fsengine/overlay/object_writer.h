@@ -8,8 +8,8 @@
 
 namespace ovl {
 
-/// Makes objects in staging as upper must have them, and changes attributes of
-/// objects that upper has. Errors name the call, not the path.
+/// Makes objects in staging as upper must have them. Errors name the call, not
+/// the path.
 class ObjectWriter {
  public:
   explicit ObjectWriter(const UpperTarget& target) : target_(target) {}
@@ -23,10 +23,6 @@ class ObjectWriter {
   /// Gives a new object all of the node's attributes, its time last.
   Status set_attributes(const At& at, const Node& node);
 
-  /// Brings an object from the attributes of `from` to those of `node`, its
-  /// time last; attributes of overlayfs itself stay.
-  Status change_attributes(const At& at, const Node& from, const Node& node);
-
   Status set_opaque(const At& at);
   Status set_redirect(const At& at, const std::string& path);
 
@@ -34,12 +30,6 @@ class ObjectWriter {
   Status make_file(const At& at, NodeId id);
   Status copy_content(int fd, NodeId id);
   Status copy_range(int fd, const BlockSource& from, uint64_t at, uint64_t end);
-  Status set_owner(const At& at, const Node& node);
-  Status set_mode(const At& at, const Node& node);
-  Status set_xattrs(const At& at, const XattrSet& set, const XattrSet& have);
-  Status remove_xattrs(const At& at, const XattrSet& set, const XattrSet& have);
-  Status set_flags(const At& at, const Node& node);
-  Status set_time(const At& at, const Node& node);
 
   const UpperTarget& target_;
 };

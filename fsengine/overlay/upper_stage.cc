@@ -4,15 +4,16 @@
 #include <fcntl.h>
 #include <sys/stat.h>
 
+#include <algorithm>
 #include <cerrno>
-#include <ranges>
+#include <iterator>
 
 #include "fsengine/base/dir_names.h"
 #include "fsengine/base/paths.h"
 
 namespace ovl {
 
-Result<StagedUpper> UpperStage::run() {
+Result<PublishPlan> UpperStage::run() {
   const auto count = static_cast<uint32_t>(plan_.dirs.size());
   staged_path_.resize(count);
   for (uint32_t i = 0; i < count; ++i) {
@@ -23,7 +24,11 @@ Result<StagedUpper> UpperStage::run() {
   for (uint32_t i = count; i-- > 0;)
     if (plan_.dirs[i].wanted && !plan_.dirs[i].kept)
       OVL_TRY(at_path(finish_dir(i), i));
+  OVL_TRY(identify_steps());
+  unlock_dirs();
   settle_dirs();
+  if (!result_.empty())
+    OVL_TRY(target_.os.syncfs(target_.staging).in("workdir"));
   return std::move(result_);
 }
 
@@ -79,7 +84,7 @@ Status UpperStage::compare_dir(uint32_t index) {
   }
   for (const std::string& name : names)
     if (unwanted.contains(name))
-      remove(index, name);
+      OVL_TRY(at_path(remove(index, dir.get(), name), index, name));
   return {};
 }
 
@@ -101,28 +106,55 @@ Status UpperStage::compare_name(uint32_t index, const WantedName& wanted,
 
 Status UpperStage::replace(uint32_t index, const WantedName& wanted,
                            const Present& present) {
-  PublishStep step;
-  step.dir = index;
+  NameStep step;
   step.name = wanted.name;
   step.staged = new_staged_name();
-  step.hides = wanted.kind == WantedName::Kind::kWhiteout;
   const bool with_dir =
       wanted.kind == WantedName::Kind::kDir || S_ISDIR(present.mode);
   if (present.exists)
-    step.kind =
-        with_dir ? PublishStep::Kind::kExchange : PublishStep::Kind::kReplace;
+    step.kind = with_dir ? NameStep::Kind::kExchange : NameStep::Kind::kReplace;
   const At at{target_.staging, step.staged};
-  add_step(step);
-  return build_name(index, wanted, at, step.staged);
+  const std::string staged = step.staged;
+  add_step(index, std::move(step), wanted.kind == WantedName::Kind::kWhiteout);
+  return build_name(index, wanted, at, staged);
 }
 
-void UpperStage::remove(uint32_t index, const std::string& name) {
-  add_step({PublishStep::Kind::kRemove, index, name, new_staged_name(), true});
+Status UpperStage::remove(uint32_t index, int dir, const std::string& name) {
+  const Present present = OVL_TRY(look_up(dir, name));
+  NameStep step{NameStep::Kind::kRemove, "", name, new_staged_name(),
+                present.ino};
+  add_step(index, std::move(step), true);
+  return {};
 }
 
-void UpperStage::add_step(PublishStep step) {
-  touched_.insert(step.dir);
-  result_.steps.push_back(std::move(step));
+void UpperStage::add_step(uint32_t index, NameStep step, bool hides) {
+  touched_.insert(index);
+  step.dir = plan_.path(index);
+  (hides ? hiding_ : result_.names).push_back(std::move(step));
+}
+
+// Everything is staged: note which inode each step places, and the order.
+Status UpperStage::identify_steps() {
+  std::ranges::move(hiding_, std::back_inserter(result_.names));
+  for (NameStep& step : result_.names) {
+    if (step.kind == NameStep::Kind::kRemove)
+      continue;
+    const Present staged = OVL_TRY(
+        look_up(target_.staging, step.staged).in("workdir: ovl/staging"));
+    step.ino = staged.ino;
+  }
+  return {};
+}
+
+// Without privilege the guest's permission bits bind us; they are set anew
+// when the directory is settled.
+void UpperStage::unlock_dirs() {
+  for (const uint32_t index : touched_) {
+    const NodeId object = layer_object(target_.pool, plan_.dirs[index].node);
+    const uint32_t mode = target_.pool[object].mode & 07777;
+    if (!target_.privileged && (mode & 0700) != 0700)
+      result_.unlocks.push_back({plan_.path(index), mode | 0700});
+  }
 }
 
 Status UpperStage::build_dir(uint32_t index) {
@@ -177,7 +209,8 @@ Status UpperStage::finish_dir(uint32_t index) {
   const bool unmovable = !target_.privileged && (node.mode & 0700) != 0700;
   if (!unmovable || !plan_.dirs[dir.parent].kept)
     return {};
-  result_.attributes.push_back({plan_.path(index), kNoNode, dir.node, false});
+  result_.attributes.push_back(
+      {plan_.path(index), all_attributes(target_.rules(), node)});
   return target_.os.chmod(at, node.mode | 0700);
 }
 
@@ -238,24 +271,32 @@ void UpperStage::settle_file(NodeId node, const std::string& path) {
       same_carried_attributes(pool[node], pool[object], target_.owner))
     return;
   if (settled_.insert(node).second)
-    result_.attributes.push_back({path, object, node, false});
+    result_.attributes.push_back(
+        {path, attribute_change(target_.rules(), pool[object], pool[node])});
 }
 
 // Deepest first: settling a directory's names changes its own time only, but
 // permissions of a parent may bar the way to a child.
 void UpperStage::settle_dirs() {
+  for (uint32_t i = static_cast<uint32_t>(plan_.dirs.size()); i-- > 0;)
+    if (plan_.dirs[i].wanted && plan_.dirs[i].kept)
+      settle_dir(i);
+}
+
+void UpperStage::settle_dir(uint32_t index) {
   const NodePool& pool = target_.pool;
-  for (uint32_t i = static_cast<uint32_t>(plan_.dirs.size()); i-- > 0;) {
-    const WantedDir& dir = plan_.dirs[i];
-    if (!dir.wanted || !dir.kept)
-      continue;
-    const NodeId object = layer_object(pool, dir.node);
-    const bool opaque = dir.opaque && !(pool[object].marks & kMarkOpaque);
-    const bool changed =
-        !same_carried_attributes(pool[dir.node], pool[object], target_.owner);
-    if (changed || opaque || touched_.contains(i))
-      result_.attributes.push_back({plan_.path(i), object, dir.node, opaque});
-  }
+  const WantedDir& dir = plan_.dirs[index];
+  const Node& old = pool[layer_object(pool, dir.node)];
+  const bool opaque = dir.opaque && !(old.marks & kMarkOpaque);
+  const bool changed =
+      !same_carried_attributes(pool[dir.node], old, target_.owner);
+  if (!changed && !opaque && !touched_.contains(index))
+    return;
+  AttributeChange change =
+      attribute_change(target_.rules(), old, pool[dir.node]);
+  if (opaque)
+    change.set.push_back({overlay_xattr(target_.family, "opaque"), "y"});
+  result_.attributes.push_back({plan_.path(index), std::move(change)});
 }
 
 }  // namespace ovl

@@ -10,48 +10,22 @@
 
 #include "fsengine/base/result.h"
 #include "fsengine/overlay/object_writer.h"
+#include "fsengine/overlay/publish_plan.h"
 #include "fsengine/overlay/upper_plan.h"
 #include "fsengine/overlay/upper_target.h"
 
 namespace ovl {
 
-/// One change of a name in a directory that upper has.
-struct PublishStep {
-  enum class Kind {
-    kAdd,       // the name is free
-    kReplace,   // of a non-directory by a non-directory
-    kExchange,  // what was there goes to staging
-    kRemove,    // goes to staging
-  };
-  Kind kind = Kind::kAdd;
-  uint32_t dir = 0;  // index into the plan
-  std::string name;
-  std::string staged;  // its name in staging, now or (kRemove) afterwards
-  bool hides = false;  // a whiteout or a removal: after all that adds
-};
-
-/// Attributes to settle in upper once all names stand.
-struct AttributeStep {
-  std::string path;
-  NodeId from = kNoNode;  // has its present attributes; none: set them all
-  NodeId node = kNoNode;
-  bool set_opaque = false;
-};
-
-struct StagedUpper {
-  std::vector<PublishStep> steps;
-  std::vector<AttributeStep> attributes;  // in the order to apply them
-};
-
 /// Makes in staging everything that the plan wants and upper has not, upper
 /// only read: new content from the guest, objects that only moved by a link
-/// from their old place. ESTALE when upper is not what the scan saw.
+/// from their old place. Syncs it, and says how to publish it. ESTALE when
+/// upper is not what the scan saw. On error staging is to be emptied.
 class UpperStage {
  public:
   UpperStage(const UpperTarget& target, const UpperPlan& plan)
       : target_(target), plan_(plan), writer_(target) {}
 
-  Result<StagedUpper> run();
+  Result<PublishPlan> run();
 
  private:
   /// Where an object stands that further names can be linked to.
@@ -75,7 +49,7 @@ class UpperStage {
                       const Present& present);
   Status replace(uint32_t index, const WantedName& wanted,
                  const Present& present);
-  void remove(uint32_t index, const std::string& name);
+  Status remove(uint32_t index, int dir, const std::string& name);
   Status build_dir(uint32_t index);
   Result<Fd> make_staged_dir(uint32_t index);
   Status build_name(uint32_t index, const WantedName& wanted, const At& at,
@@ -86,16 +60,20 @@ class UpperStage {
   bool is_reusable(NodeId id) const;
   bool is_in_place(NodeId node, const Present& present) const;
   void settle_file(NodeId node, const std::string& path);
+  void settle_dir(uint32_t index);
   void settle_dirs();
   Result<Fd> open_kept(uint32_t index) const;
   static Result<Present> look_up(int dir, const std::string& name);
-  void add_step(PublishStep step);
+  void add_step(uint32_t index, NameStep step, bool hides);
+  Status identify_steps();
+  void unlock_dirs();
   std::string new_staged_name() { return std::to_string(++staged_count_); }
 
   const UpperTarget& target_;
   const UpperPlan& plan_;
   ObjectWriter writer_;
-  StagedUpper result_;
+  PublishPlan result_;
+  std::vector<NameStep> hiding_;          // to come after all that adds
   std::vector<std::string> staged_path_;  // of dirs not kept, beneath staging
   std::unordered_map<NodeId, Place> first_place_;
   std::unordered_set<NodeId> settled_;

@@ -7,6 +7,7 @@
 #include "fsengine/base/block_source.h"
 #include "fsengine/base/os.h"
 #include "fsengine/base/tree.h"
+#include "fsengine/overlay/attribute_change.h"
 #include "fsengine/overlay/owner_policy.h"
 #include "fsengine/overlay/xattr_family.h"
 
@@ -23,6 +24,8 @@ struct UpperTarget {
   bool privileged = true;  // permission bits do not bind us
   /// The bytes of a regular file of the guest's tree.
   std::function<Result<std::unique_ptr<BlockSource>>(NodeId)> content;
+
+  AttributeRules rules() const { return {pool, family, owner}; }
 };
 
 }  // namespace ovl

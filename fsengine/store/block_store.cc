@@ -62,6 +62,15 @@ Result<std::unique_ptr<BlockStore>> BlockStore::open(Os& os, int directory,
   return store;
 }
 
+Result<std::optional<BlockStore::Phase>> BlockStore::find(int directory) {
+  const auto header = read_store_header(directory);
+  if (!header && header.error().code() == ENOENT)
+    return std::nullopt;
+  if (!header)
+    return tl::unexpected(header.error());
+  return header->phase;
+}
+
 Result<std::unique_ptr<BlockStore>> BlockStore::create(
     Os& os, int directory, const BaseIdentity& base) {
   std::unique_ptr<BlockStore> store(new BlockStore(os, directory, base));
@@ -126,10 +135,10 @@ Status BlockStore::set_phase(Phase phase) {
   return write_store_header(os_, directory_, {base_, phase});
 }
 
-Status BlockStore::drop() {
-  OVL_TRY(remove_store_header(os_, directory_));
-  OVL_TRY(remove_file(os_, directory_, kBlocksName));
-  return remove_file(os_, directory_, kMapName);
+Status BlockStore::discard(Os& os, int directory) {
+  OVL_TRY(remove_store_header(os, directory));
+  OVL_TRY(remove_file(os, directory, kBlocksName));
+  return remove_file(os, directory, kMapName);
 }
 
 }  // namespace ovl

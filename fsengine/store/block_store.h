@@ -6,7 +6,7 @@
 // system orders them, which is no promise. A log takes this one's place.
 //
 // Nothing exists on disk before the first write. Safe for concurrent use, but
-// for create, set_phase and drop, which are for one thread.
+// for create, set_phase and discard, which are for one thread.
 #pragma once
 
 #include <atomic>
@@ -14,6 +14,7 @@
 #include <cstdint>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <span>
 
 #include "fsengine/base/fd.h"
@@ -47,6 +48,9 @@ class BlockStore {
   /// interrupted.
   static Result<std::unique_ptr<BlockStore>> open(Os& os, int directory,
                                                   const BaseIdentity& base);
+  /// The phase of the store in `directory`, or nothing when there is none.
+  static Result<std::optional<Phase>> find(int directory);
+
   /// Makes an empty one.
   static Result<std::unique_ptr<BlockStore>> create(Os& os, int directory,
                                                     const BaseIdentity& base);
@@ -64,8 +68,8 @@ class BlockStore {
   Status flush();
 
   Status set_phase(Phase phase);
-  /// Removes all of it from disk.
-  Status drop();
+  /// Removes the store in `directory` from disk, if there is one.
+  static Status discard(Os& os, int directory);
 
  private:
   BlockStore(Os& os, int directory, const BaseIdentity& base)

@@ -98,10 +98,10 @@ TEST_F(BlockStoreTest, UnknownHeaderIsRefusedAndNothingTouched) {
   }
 }
 
-TEST_F(BlockStoreTest, DropLeavesNothing) {
+TEST_F(BlockStoreTest, DiscardLeavesNothing) {
   auto store = create();
   ASSERT_TRUE(store->write(BlockNo{0}, blocks(1, 'c')));
-  ASSERT_TRUE(store->drop());
+  ASSERT_TRUE(BlockStore::discard(host_os(), dir_.get()));
   EXPECT_TRUE(std::filesystem::is_empty(temp_.path()));
 }
 

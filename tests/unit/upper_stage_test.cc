@@ -2,8 +2,9 @@
 //
 // Plans carried out on directories of the host, in the form that needs no
 // privilege: user attributes, owners squashed. Reading upper back over the
-// same lower must give the tree that was asked for.
-#include "fsengine/overlay/upper_writer.h"
+// same lower must give the tree that was asked for. Each plan goes through its
+// file's form, and is carried out twice, which must be the same as once.
+#include "fsengine/overlay/upper_stage.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -40,9 +41,9 @@ class Zeros : public BlockSource {
   uint64_t size_;
 };
 
-class UpperWriterTest : public ::testing::Test {
+class UpperStageTest : public ::testing::Test {
  protected:
-  UpperWriterTest() {
+  UpperStageTest() {
     for (const char* name : {"lower", "upper", "staging"})
       temp_.dir(name);
   }
@@ -84,11 +85,14 @@ class UpperWriterTest : public ::testing::Test {
                              .content = content};
     const UpperPlan plan = plan_upper(
         {stack_->lower(), stack_->merged(), tree, false, OwnerPolicy::kSquash});
-    OVL_TRY(write_upper(target, plan, [this]() -> Status {
-      if (fail_before_publish_)
-        return fail(EIO, "told to fail");
-      return {};
-    }));
+    const PublishPlan steps = OVL_TRY(UpperStage(target, plan).run());
+    if (fail_before_publish_)
+      return fail(EIO, "told to fail");
+    const std::string file = encode_plan(steps);
+    const PublishPlan read =
+        OVL_TRY(decode_plan(std::as_bytes(std::span(file))));
+    OVL_TRY(publish(host_os(), upper.get(), staging.get(), read));
+    OVL_TRY(publish(host_os(), upper.get(), staging.get(), read));
     return empty_directory(host_os(), staging.get());
   }
 
@@ -139,13 +143,13 @@ class UpperWriterTest : public ::testing::Test {
   bool fail_before_publish_ = false;
 };
 
-TEST_F(UpperWriterTest, NothingChangedWritesNothing) {
+TEST_F(UpperStageTest, NothingChangedWritesNothing) {
   put("lower/f");
   expect_round_trip();
   EXPECT_THAT(upper(), IsEmpty());
 }
 
-TEST_F(UpperWriterTest, RenamedFileIsCopiedWithItsContent) {
+TEST_F(UpperStageTest, RenamedFileIsCopiedWithItsContent) {
   put("lower/d/f", "content");
   guest().rename("d/f", "g");
   expect_round_trip();
@@ -153,7 +157,7 @@ TEST_F(UpperWriterTest, RenamedFileIsCopiedWithItsContent) {
   EXPECT_EQ(content("upper/g"), "content");
 }
 
-TEST_F(UpperWriterTest, RenamedUpperFileIsTheSameInode) {
+TEST_F(UpperStageTest, RenamedUpperFileIsTheSameInode) {
   put("upper/f", "content");
   struct stat before {};
   ::stat(temp_.path("upper/f").c_str(), &before);
@@ -165,7 +169,7 @@ TEST_F(UpperWriterTest, RenamedUpperFileIsTheSameInode) {
   EXPECT_THAT(upper(), ElementsAre("g"));
 }
 
-TEST_F(UpperWriterTest, DirectoryTurnsIntoAFileAndBack) {
+TEST_F(UpperStageTest, DirectoryTurnsIntoAFileAndBack) {
   put("lower/a/f");
   put("upper/a/g");
   put("upper/b");
@@ -178,7 +182,7 @@ TEST_F(UpperWriterTest, DirectoryTurnsIntoAFileAndBack) {
   EXPECT_THAT(upper(), ElementsAre("a", "b/", "b/n"));
 }
 
-TEST_F(UpperWriterTest, RebuiltDirectoryIsOpaque) {
+TEST_F(UpperStageTest, RebuiltDirectoryIsOpaque) {
   put("lower/d/f");
   guest().remove("d");
   guest().mkdir("d");
@@ -191,7 +195,7 @@ TEST_F(UpperWriterTest, RebuiltDirectoryIsOpaque) {
   EXPECT_EQ(value, 'y');
 }
 
-TEST_F(UpperWriterTest, MovedDirectoryIsCopiedInFull) {
+TEST_F(UpperStageTest, MovedDirectoryIsCopiedInFull) {
   put("lower/d/f", "1");
   put("lower/d/s/g", "2");
   guest().mkdir("n");
@@ -201,7 +205,7 @@ TEST_F(UpperWriterTest, MovedDirectoryIsCopiedInFull) {
   EXPECT_THAT(upper(), Contains("d-"));
 }
 
-TEST_F(UpperWriterTest, HardLinkIsOneInodeUnderAllNames) {
+TEST_F(UpperStageTest, HardLinkIsOneInodeUnderAllNames) {
   put("lower/a");
   guest().link("a", "b");
   guest().link("a", "c");
@@ -211,7 +215,7 @@ TEST_F(UpperWriterTest, HardLinkIsOneInodeUnderAllNames) {
   EXPECT_EQ(st.st_nlink, 3U);
 }
 
-TEST_F(UpperWriterTest, ModeOfAnUpperFileChangesInPlace) {
+TEST_F(UpperStageTest, ModeOfAnUpperFileChangesInPlace) {
   put("upper/f", "content");
   guest().chmod("f", 0600);
   expect_round_trip();
@@ -219,7 +223,7 @@ TEST_F(UpperWriterTest, ModeOfAnUpperFileChangesInPlace) {
   EXPECT_EQ(content("upper/f"), "content");
 }
 
-TEST_F(UpperWriterTest, UnwritableDirectoriesAreNoObstacle) {
+TEST_F(UpperStageTest, UnwritableDirectoriesAreNoObstacle) {
   put("upper/d/f");
   put("upper/d/s/g");
   guest().chmod("d", 0500);
@@ -232,7 +236,7 @@ TEST_F(UpperWriterTest, UnwritableDirectoriesAreNoObstacle) {
   fs::permissions(temp_.path("upper/d"), fs::perms(0700));
 }
 
-TEST_F(UpperWriterTest, EverythingGoesAndComes) {
+TEST_F(UpperStageTest, EverythingGoesAndComes) {
   put("upper/d/x");
   put("lower/d/y");
   put("lower/e");
@@ -245,7 +249,7 @@ TEST_F(UpperWriterTest, EverythingGoesAndComes) {
   EXPECT_THAT(upper(), ElementsAre("d-", "d2/", "d2/d3/", "d2/d3/f", "e-"));
 }
 
-TEST_F(UpperWriterTest, WhiteoutNodeOfAGuestIsRefusedAndUpperUntouched) {
+TEST_F(UpperStageTest, WhiteoutNodeOfAGuestIsRefusedAndUpperUntouched) {
   put("upper/f");
   guest().remove("f");
   guest().create("c", S_IFCHR | 0600);
@@ -255,7 +259,7 @@ TEST_F(UpperWriterTest, WhiteoutNodeOfAGuestIsRefusedAndUpperUntouched) {
   EXPECT_THAT(upper(), ElementsAre("f"));
 }
 
-TEST_F(UpperWriterTest, FailureBeforePublishingLeavesUpperUntouched) {
+TEST_F(UpperStageTest, FailureBeforePublishingLeavesUpperUntouched) {
   put("upper/f");
   put("lower/g");
   guest().remove("f");
@@ -265,7 +269,7 @@ TEST_F(UpperWriterTest, FailureBeforePublishingLeavesUpperUntouched) {
   EXPECT_THAT(upper(), ElementsAre("f"));
 }
 
-TEST_F(UpperWriterTest, UpperChangedBehindOurBackIsRefused) {
+TEST_F(UpperStageTest, UpperChangedBehindOurBackIsRefused) {
   put("upper/d/f");
   guest().create("d/n");
   // Made while the old one stands, so that it cannot get its inode number.
@@ -277,7 +281,7 @@ TEST_F(UpperWriterTest, UpperChangedBehindOurBackIsRefused) {
   EXPECT_EQ(status.error().code(), ESTALE);
 }
 
-TEST_F(UpperWriterTest, TreesDeeperThanAPathCanBeLongComeAndGo) {
+TEST_F(UpperStageTest, TreesDeeperThanAPathCanBeLongComeAndGo) {
   std::string path;
   for (int i = 0; i < 100; ++i) {
     path = join_path(path, std::string(100, 'd'));

@@ -1,0 +1,94 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//
+// Order matters: chown strips set-id bits and capabilities, so the owner comes
+// first, then mode and extended attributes, and the time when nothing else
+// will touch the object.
+#include "fsengine/overlay/attribute_change.h"
+
+#include <cerrno>
+
+namespace ovl {
+namespace {
+
+// In an attribute of overlayfs: real flags would bar the kernel, and us.
+void change_flags(const AttributeRules& rules, const Node& node,
+                  AttributeChange& change) {
+  const std::string name = overlay_xattr(rules.family, "protattr");
+  const std::string value =
+      std::string((node.flags & kFlagAppend) != 0 ? "a" : "") +
+      ((node.flags & kFlagImmutable) != 0 ? "i" : "");
+  if (value.empty())
+    change.remove.push_back(name);
+  else
+    change.set.push_back({name, value});
+}
+
+void set_xattrs(const AttributeRules& rules, const XattrSet& want,
+                const XattrSet& have, AttributeChange& change) {
+  for (const Xattr& xattr : want) {
+    const std::string* old = find_xattr(have, xattr.name);
+    if (old == nullptr || *old != xattr.value)
+      change.set.push_back(
+          {stored_xattr_name(rules.family, xattr.name), xattr.value});
+  }
+}
+
+void set_owner(const AttributeRules& rules, const Node& node,
+               AttributeChange& change) {
+  if (rules.owner == OwnerPolicy::kKeep)
+    change.owner = Owner{node.uid, node.gid};
+}
+
+}  // namespace
+
+AttributeChange all_attributes(const AttributeRules& rules, const Node& node) {
+  AttributeChange change;
+  set_owner(rules, node, change);
+  if (!node.is_symlink())
+    change.mode = node.mode & 07777;
+  set_xattrs(rules, rules.pool.xattrs.get(node.xattrs), {}, change);
+  if (node.flags != kFlagNone)
+    change_flags(rules, node, change);
+  change.mtime = {node.mtime_sec, node.mtime_nsec};
+  return change;
+}
+
+AttributeChange attribute_change(const AttributeRules& rules, const Node& from,
+                                 const Node& node) {
+  const XattrSet& have = rules.pool.xattrs.get(from.xattrs);
+  const XattrSet& want = rules.pool.xattrs.get(node.xattrs);
+  AttributeChange change;
+  const bool chown = from.uid != node.uid || from.gid != node.gid;
+  if (chown)
+    set_owner(rules, node, change);
+  // A directory's mode may have been widened to work in it.
+  const bool chmod = chown || from.mode != node.mode || node.is_dir();
+  if (chmod && !node.is_symlink())
+    change.mode = node.mode & 07777;
+  for (const Xattr& xattr : have)
+    if (find_xattr(want, xattr.name) == nullptr)
+      change.remove.push_back(stored_xattr_name(rules.family, xattr.name));
+  // chown drops a capability that the guest kept or set again.
+  set_xattrs(rules, want, chown ? XattrSet{} : have, change);
+  if (from.flags != node.flags)
+    change_flags(rules, node, change);
+  change.mtime = {node.mtime_sec, node.mtime_nsec};
+  return change;
+}
+
+Status apply_attributes(Os& os, const At& at, const AttributeChange& change) {
+  if (change.owner)
+    OVL_TRY(os.chown(at, *change.owner));
+  for (const std::string& name : change.remove) {
+    auto removed = os.remove_xattr(at, name);
+    if (!removed && removed.error().code() != ENODATA)
+      return removed;
+  }
+  if (change.mode)
+    OVL_TRY(os.chmod(at, *change.mode));
+  for (const Xattr& xattr : change.set)
+    OVL_TRY(os.set_xattr(at, xattr.name, xattr.value));
+  return os.set_mtime(at, change.mtime);
+}
+
+}  // namespace ovl

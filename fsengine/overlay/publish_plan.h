@@ -1,0 +1,64 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//
+// How staged objects get into upper, as plain values: it is written down
+// before the first step (FORMAT.md, "The plan"), so that whoever finds it can
+// drive it to its end, however far it had come.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "fsengine/base/os.h"
+#include "fsengine/base/result.h"
+#include "fsengine/overlay/attribute_change.h"
+
+namespace ovl {
+
+/// One change of a name in a directory that upper has.
+struct NameStep {
+  enum class Kind : uint8_t {
+    kAdd,       // the name is free
+    kReplace,   // of a non-directory by a non-directory
+    kExchange,  // what was there goes to staging
+    kRemove,    // goes to staging
+  };
+  Kind kind = Kind::kAdd;
+  std::string dir;  // path beneath upper
+  std::string name;
+  std::string staged;  // name in staging: now, or (kRemove) afterwards
+  uint64_t ino = 0;    // of the staged object, or of the one to remove
+};
+
+/// Attributes to settle in upper once all names stand.
+struct AttributeStep {
+  std::string path;
+  AttributeChange change;
+};
+
+/// A directory whose permissions bar us while steps are carried out in it.
+struct UnlockStep {
+  std::string path;
+  uint32_t mode = 0;  // to give it meanwhile
+};
+
+struct PublishPlan {
+  std::vector<UnlockStep> unlocks;
+  std::vector<NameStep> names;            // additions before what hides
+  std::vector<AttributeStep> attributes;  // deepest first
+
+  bool empty() const { return names.empty() && attributes.empty(); }
+};
+
+/// Carries out what of `plan` is not done yet, in order, and syncs upper.
+/// Doing it twice is doing it once. ESTALE when upper or staging hold neither
+/// the state before a step nor the one after it.
+Status publish(Os& os, int upper, int staging, const PublishPlan& plan);
+
+/// The bytes of a plan file, and back; EPROTO for what is no such file.
+std::string encode_plan(const PublishPlan& plan);
+Result<PublishPlan> decode_plan(std::span<const std::byte> bytes);
+
+}  // namespace ovl
