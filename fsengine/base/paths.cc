@@ -71,6 +71,16 @@ SplitPath split_path(std::string_view path) {
   return {path.substr(0, slash), path.substr(slash + 1)};
 }
 
+std::string path_of(std::span<const std::string_view> innermost_first) {
+  std::string path;
+  for (size_t i = innermost_first.size(); i-- > 0;) {
+    if (!path.empty())
+      path += '/';
+    path += innermost_first[i];
+  }
+  return path;
+}
+
 std::string join_path(std::string_view dir, std::string_view name) {
   if (dir.empty())
     return std::string(name);

@@ -5,6 +5,7 @@
 #pragma once
 
 #include <cstdint>
+#include <span>
 #include <string>
 #include <string_view>
 
@@ -29,6 +30,9 @@ struct SplitPath {
   std::string_view name;
 };
 SplitPath split_path(std::string_view path);
+
+/// A path of names that were collected from the innermost outwards.
+std::string path_of(std::span<const std::string_view> innermost_first);
 
 /// `dir` and `name` joined by a slash; `name` alone when `dir` is empty.
 std::string join_path(std::string_view dir, std::string_view name);

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 
+#include "fsengine/base/paths.h"
 #include "fsengine/base/units.h"
 
 namespace ovl {
@@ -53,13 +54,7 @@ std::string host_path(const NodePool& pool, const Node& node) {
   for (const Node* at = &node; at->host_dir != kNoNode;
        at = &pool[at->host_dir])
     names.push_back(pool.strings.get(at->host_name));
-  std::string path;
-  for (auto name = names.rbegin(); name != names.rend(); ++name) {
-    if (!path.empty())
-      path += '/';
-    path += *name;
-  }
-  return path;
+  return path_of(names);
 }
 
 }  // namespace ovl

@@ -31,15 +31,22 @@ class Emptier {
 
  private:
   Status remove(const At& at) {
+    if (!OVL_TRY(is_open_directory(at)))
+      return os_.unlink(at);
+    OVL_TRY(raise_children(at));
+    return os_.remove_dir(at);
+  }
+
+  // Whether it is a directory, which we then may list and move.
+  Result<bool> is_open_directory(const At& at) {
     struct stat st {};
     if (::fstatat(at.dir, at.name.c_str(), &st, AT_SYMLINK_NOFOLLOW) != 0)
       return last_error("stat");
     if (!S_ISDIR(st.st_mode))
-      return os_.unlink(at);
+      return false;
     if ((st.st_mode & 0700) != 0700)
       OVL_TRY(os_.chmod(at, 0700));
-    OVL_TRY(raise_children(at));
-    return os_.remove_dir(at);
+    return true;
   }
 
   Status raise_children(const At& at) {
@@ -53,13 +60,8 @@ class Emptier {
   }
 
   Status raise(const At& at) {
-    struct stat st {};
-    if (::fstatat(at.dir, at.name.c_str(), &st, AT_SYMLINK_NOFOLLOW) != 0)
-      return last_error("stat");
-    if (!S_ISDIR(st.st_mode))
+    if (!OVL_TRY(is_open_directory(at)))
       return os_.unlink(at);
-    if ((st.st_mode & 0700) != 0700)
-      OVL_TRY(os_.chmod(at, 0700));
     for (;;) {
       const At to{top_, "raised." + std::to_string(raised_++)};
       auto moved = os_.rename(at, to, Rename::kNoReplace);

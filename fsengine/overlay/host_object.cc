@@ -14,6 +14,7 @@
 #include <climits>
 
 #include "fsengine/base/paths.h"
+#include "fsengine/base/read_at.h"
 #include "fsengine/base/units.h"
 #include "fsengine/overlay/xattr_family.h"
 
@@ -157,18 +158,7 @@ class HostFile : public BlockSource {
   uint64_t size() const override { return stamp_.size; }
 
   Status read(uint64_t offset, std::span<std::byte> out) const override {
-    while (!out.empty()) {
-      const ssize_t n = ::pread(fd_.get(), out.data(), out.size(),
-                                static_cast<off_t>(offset));
-      if (n < 0 && errno == EINTR)
-        continue;
-      if (n < 0)
-        return last_error("pread");
-      if (n == 0)
-        return system_error(ESTALE, "pread: file is shorter than it was");
-      out = out.subspan(static_cast<size_t>(n));
-      offset += static_cast<uint64_t>(n);
-    }
+    OVL_TRY(read_at(fd_.get(), offset, out));
     return check_stamp();
   }
 

@@ -45,10 +45,7 @@ class LowerPaths {
     std::vector<std::string_view> names;
     for (NodeId at = directory; at != lower_.root; at = places_.at(at).parent)
       names.push_back(places_.at(at).name);
-    std::string path;
-    for (auto name = names.rbegin(); name != names.rend(); ++name)
-      path.append("/").append(*name);
-    return path;
+    return "/" + path_of(names);
   }
 
  private:
@@ -223,13 +220,7 @@ std::string UpperPlan::path(uint32_t index) const {
   std::vector<std::string_view> names;
   for (; index != 0; index = dirs[index].parent)
     names.push_back(dirs[index].name);
-  std::string path;
-  for (auto name = names.rbegin(); name != names.rend(); ++name) {
-    if (!path.empty())
-      path += '/';
-    path += *name;
-  }
-  return path;
+  return path_of(names);
 }
 
 UpperPlan plan_upper(const PlanInput& input) {

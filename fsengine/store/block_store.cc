@@ -11,6 +11,7 @@
 #include <cerrno>
 #include <vector>
 
+#include "fsengine/base/read_at.h"
 #include "fsengine/store/store_header.h"
 
 namespace ovl {
@@ -86,19 +87,10 @@ Result<std::unique_ptr<BlockStore>> BlockStore::create(
 }
 
 Status BlockStore::read(uint64_t offset, std::span<std::byte> out) const {
-  while (!out.empty()) {
-    const ssize_t n = ::pread(blocks_.get(), out.data(), out.size(),
-                              static_cast<off_t>(offset));
-    if (n < 0 && errno == EINTR)
-      continue;
-    if (n < 0)
-      return last_error("read store");
-    if (n == 0)
-      return system_error(EIO, "read store: file is too short");
-    out = out.subspan(static_cast<size_t>(n));
-    offset += static_cast<uint64_t>(n);
-  }
-  return {};
+  auto status = read_at(blocks_.get(), offset, out).in("read store");
+  if (!status && status.error().code() == ESTALE)
+    return fail(EIO, status.error().what());
+  return status;
 }
 
 Status BlockStore::write(BlockNo first, std::span<const std::byte> blocks) {
