@@ -136,6 +136,19 @@ Result<HoleMap> holes_of(int dir, const std::string& name, uint64_t size) {
   return read_holes(fd.get(), size);
 }
 
+// By the count of blocks: asking each file would cost an open. Attributes that
+// are too many for an inode have a block that is counted with the content. A
+// hole that another block of metadata makes up for is taken for zeros.
+bool may_have_holes(const struct statx& st, const XattrSet& xattrs) {
+  constexpr size_t kInodeRoom = 80;
+  constexpr size_t kEntry = 16;
+  size_t bytes = 0;
+  for (const Xattr& xattr : xattrs)
+    bytes += kEntry + xattr.name.size() + xattr.value.size();
+  const uint64_t other = bytes > kInodeRoom ? kBlockSize : 0;
+  return st.stx_blocks * 512 < blocks_for(st.stx_size) * kBlockSize + other;
+}
+
 LayerObject object_of(const struct statx& st) {
   LayerObject object;
   object.mode = st.stx_mode;
@@ -192,8 +205,7 @@ Result<LayerObject> read_host_object(int dir, const std::string& name) {
   object.xattrs = OVL_TRY(read_xattrs(dir, name));
   if (S_ISLNK(object.mode))
     object.target = OVL_TRY(read_target(dir, name));
-  const bool maybe_sparse = st.stx_blocks * 512 < st.stx_size;
-  if (S_ISREG(object.mode) && maybe_sparse)
+  if (S_ISREG(object.mode) && may_have_holes(st, object.xattrs))
     object.holes = OVL_TRY(holes_of(dir, name, st.stx_size));
   return object;
 }

@@ -7,8 +7,9 @@ Each case is a function that fills layers; `l` has the lowers, topmost first,
 and `u`, the upper, is there when the case asks for it. Cases that the kernel
 fails on must be refused, with the path in the message.
 
-    read_side.py [CASE...]
+    read_side.py [--type ext4] [CASE...]
 """
+import argparse
 import inspect
 import os
 import pathlib
@@ -497,8 +498,8 @@ CASES = [item for item in list(globals().values())
 class Stack:
     """The layers of one case, and the ways to look at them."""
 
-    def __init__(self, space, case):
-        self.space, self.case = space, case
+    def __init__(self, space, case, fs_type):
+        self.space, self.case, self.fs_type = space, case, fs_type
         wants = inspect.signature(case).parameters
         self.lowers = [space.dir(f"lower{number}") for number in
                        range(1, 4 if "l3" in wants else 3)]
@@ -536,6 +537,7 @@ class Stack:
 
     def parameters(self):
         yield "lowerdir=" + ":".join(map(str, self.below()))
+        yield f"type={self.fs_type}"
         if self.upper:
             yield f"upperdir={self.upper}"
             yield f"workdir={self.space.dir('work')}"
@@ -545,7 +547,7 @@ class Stack:
         before = dump_dir(self.upper) if self.upper else None
         with Server(self.space, *self.parameters()) as server:
             server.fsck()
-            with server.mounted(options="ro") as mount:
+            with server.mounted(self.fs_type, options="ro") as mount:
                 seen = dump_dir(mount)
         if before:
             check_same(before, dump_dir(self.upper), "upper before",
@@ -553,16 +555,16 @@ class Stack:
         return seen
 
 
-def check_case(space, case):
-    stack = Stack(space, case)
+def check_case(space, case, fs_type):
+    stack = Stack(space, case, fs_type)
     expected = stack.kernel()
     check_same(expected, stack.reader(), "kernel overlay", "our reader")
     check_same(expected, stack.guest(), "kernel overlay", "guest")
 
 
-def check_refused(space, case):
+def check_refused(space, case, fs_type):
     """The kernel does not show these either; nbdkit says so at the start."""
-    stack = Stack(space, case)
+    stack = Stack(space, case, fs_type)
     done = subprocess.run(
         ["nbdkit", "-f", "-U", "-", str(ovltest.PLUGIN), *stack.parameters(),
          "--run", "true"], text=True, stdin=subprocess.DEVNULL,
@@ -573,8 +575,28 @@ def check_refused(space, case):
     say(f"    {lines[0]}")
 
 
-def test(space, chosen):
+def check_overlay_as_lower(space, fs_type):
+    """A mounted overlay is a directory like any other."""
+    top, layers = space.dir("top"), [space.dir("a"), space.dir("b")]
+    for number, layer in enumerate(layers):
+        Layer(layer).file("d/both", f"{number}" * 5000)
+        Layer(layer).file(f"d/only{number}", "x")
+    Layer(layers[0]).whiteout("d/only1")
+    Layer(top).file("d/new", "x")
+    with ovltest.overlay(space, layers) as lower:
+        with ovltest.overlay(space, [top, lower]) as mount:
+            expected = dump_dir(mount)
+        with Server(space, f"lowerdir={top}:{lower}",
+                    f"type={fs_type}") as server:
+            with server.mounted(fs_type, options="ro") as mount:
+                check_same(expected, dump_dir(mount), "kernel overlay", "guest")
+
+
+def test(space, chosen, fs_type):
     failed = []
+    if not chosen:
+        say("overlay as a lower")
+        check_overlay_as_lower(space, fs_type)
     for case in CASES:
         if chosen and case.__name__ not in chosen:
             continue
@@ -582,7 +604,7 @@ def test(space, chosen):
         with ovltest.Workspace(case.__name__) as inner:
             try:
                 (check_refused if case.__name__.startswith("refuse")
-                 else check_case)(inner, case)
+                 else check_case)(inner, case, fs_type)
             except Failure as failure:
                 inner.failed = True
                 failed.append(case.__name__)
@@ -591,4 +613,8 @@ def test(space, chosen):
 
 
 if __name__ == "__main__":
-    ovltest.main(test, sys.argv[1:])
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--type", default="ext2")
+    parser.add_argument("cases", nargs="*")
+    arguments = parser.parse_args()
+    ovltest.main(test, arguments.cases, arguments.type)
