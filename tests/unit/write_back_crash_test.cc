@@ -172,7 +172,7 @@ TEST(WriteBackCrash, StoppedTwiceTheThirdRunEndsInTheSameState) {
   const uint64_t operations = whole.run(os, UINT64_MAX);
   const auto expected = whole.state();
   for (uint64_t stop = operations / 3; stop < operations; stop += 7) {
-    for (const uint64_t again : {0, 3, 8, 15}) {
+    for (const uint64_t again : {0U, 3U, 8U, 15U}) {
       SCOPED_TRACE("stopped at " + std::to_string(stop) + ", then at " +
                    std::to_string(again));
       World world(os);
