@@ -59,6 +59,6 @@ Status publish(Os& os, int upper, int staging, const PublishPlan& plan);
 
 /// The bytes of a plan file, and back; EPROTO for what is no such file.
 std::string encode_plan(const PublishPlan& plan);
-Result<PublishPlan> decode_plan(std::span<const std::byte> bytes);
+Result<PublishPlan> decode_plan(std::span<const std::byte> encoded);
 
 }  // namespace ovl
