@@ -18,6 +18,15 @@
 # building; OVL_DEMO_DIR, where to work (default: a fresh directory in
 # /var/tmp, removed at the end).
 set -euo pipefail
+
+# A mount namespace of its own: a copy of our mounts in somebody else's, made
+# while they are there, would keep the disk busy long after we unmount it.
+if ((EUID == 0)) && [[ -z ${OVL_DEMO_NAMESPACE:-} ]] &&
+  unshare -m true 2>/dev/null; then
+  export OVL_DEMO_NAMESPACE=1
+  exec unshare -m --propagation private "$0" "$@"
+fi
+
 repo=$(cd "$(dirname "$0")/.." && pwd)
 lower=/usr
 rootless=$((EUID != 0))
@@ -74,7 +83,8 @@ clean_up() {
   cd /
   mountpoint -q "$place/mnt" && umount "$place/mnt"
   [[ -n ${loop:-} ]] && losetup -d "$loop"
-  mountpoint -q "$place/nbd" && umount "$place/nbd"
+  mountpoint -q "$place/nbd" && umount -l "$place/nbd"
+  [[ -n ${nbdfuse:-} ]] && kill "$nbdfuse" 2>/dev/null
   [[ -n ${nbdkit:-} ]] && kill "$nbdkit" && wait "$nbdkit"
   rm -rf --one-file-system "$place"
   set -e
@@ -166,8 +176,9 @@ compare() {
 mount_device() {
   step "nbdfuse makes it a file, losetup a block device, mount a file system"
   nbdfuse nbd --unix "$place/sock" &
+  nbdfuse=$!
   while [[ ! -e nbd/nbd ]]; do
-    kill -0 $! 2>/dev/null || die "nbdfuse did not start"
+    kill -0 "$nbdfuse" 2>/dev/null || die "nbdfuse did not start"
     sleep 0.05
   done
   loop=$(losetup -f --show nbd/nbd)
