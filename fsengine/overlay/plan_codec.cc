@@ -101,6 +101,7 @@ void decode_all(const Json& all, std::vector<Step>& steps) {
 
 std::string encode_plan(const PublishPlan& plan) {
   const Json json = {{"ovl-plan", kVersion},
+                     {"upper", plan.upper_ino},
                      {"unlocks", encode_all(plan.unlocks)},
                      {"names", encode_all(plan.names)},
                      {"attributes", encode_all(plan.attributes)}};
@@ -116,6 +117,7 @@ Result<PublishPlan> decode_plan(std::span<const std::byte> encoded) {
     if (json.at("ovl-plan").get<int>() != kVersion)
       return fail(EPROTO, "plan: of an unknown version");
     PublishPlan plan;
+    plan.upper_ino = json.at("upper").get<uint64_t>();
     decode_all(json.at("unlocks"), plan.unlocks);
     decode_all(json.at("names"), plan.names);
     decode_all(json.at("attributes"), plan.attributes);

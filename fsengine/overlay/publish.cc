@@ -89,9 +89,16 @@ Status settle(Os& os, int upper, const AttributeStep& step) {
   return apply_attributes(os, place.at, step.change);
 }
 
+Status check_upper(int upper, const PublishPlan& plan) {
+  if (OVL_TRY(ino_at({upper, "."})) == plan.upper_ino)
+    return {};
+  return system_error(ESTALE, "the plan in workdir is for another one");
+}
+
 }  // namespace
 
 Status publish(Os& os, int upper, int staging, const PublishPlan& plan) {
+  OVL_TRY(check_upper(upper, plan).in("upperdir"));
   for (const UnlockStep& step : plan.unlocks)
     OVL_TRY(unlock(os, upper, step).in("upperdir: " + step.path));
   for (const NameStep& step : plan.names)

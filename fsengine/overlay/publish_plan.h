@@ -45,6 +45,7 @@ struct UnlockStep {
 };
 
 struct PublishPlan {
+  uint64_t upper_ino = 0;  // of upper's root: a plan is for no other
   std::vector<UnlockStep> unlocks;
   std::vector<NameStep> names;            // additions before what hides
   std::vector<AttributeStep> attributes;  // deepest first
@@ -53,8 +54,8 @@ struct PublishPlan {
 };
 
 /// Carries out what of `plan` is not done yet, in order, and syncs upper.
-/// Doing it twice is doing it once. ESTALE when upper or staging hold neither
-/// the state before a step nor the one after it.
+/// Doing it twice is doing it once. ESTALE for another upper, and when upper or
+/// staging hold neither the state before a step nor the one after it.
 Status publish(Os& os, int upper, int staging, const PublishPlan& plan);
 
 /// The bytes of a plan file, and back; EPROTO for what is no such file.

@@ -135,6 +135,8 @@ void UpperStage::add_step(uint32_t index, NameStep step, bool hides) {
 
 // Everything is staged: note which inode each step places, and the order.
 Status UpperStage::identify_steps() {
+  const Present root = OVL_TRY(look_up(target_.upper, ".").in("upperdir"));
+  result_.upper_ino = root.ino;
   std::ranges::move(hiding_, std::back_inserter(result_.names));
   for (NameStep& step : result_.names) {
     if (step.kind == NameStep::Kind::kRemove)

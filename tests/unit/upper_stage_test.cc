@@ -91,6 +91,9 @@ class UpperStageTest : public ::testing::Test {
     const std::string file = encode_plan(steps);
     const PublishPlan read =
         OVL_TRY(decode_plan(std::as_bytes(std::span(file))));
+    const Fd other = open_dir(temp_.path("lower"));
+    const auto refused = publish(host_os(), other.get(), staging.get(), read);
+    EXPECT_EQ(refused ? 0 : refused.error().code(), ESTALE);
     OVL_TRY(publish(host_os(), upper.get(), staging.get(), read));
     OVL_TRY(publish(host_os(), upper.get(), staging.get(), read));
     return empty_directory(host_os(), staging.get());
