@@ -21,6 +21,7 @@
 namespace {
 
 using ovl::Device;
+using ovl::Durability;
 using ovl::Parameters;
 using ovl::Status;
 
@@ -74,6 +75,13 @@ int ovl_get_ready() {
   });
 }
 
+int ovl_after_fork() {
+  return at_boundary([]() -> Status {
+    server->device->start();
+    return {};
+  });
+}
+
 void ovl_cleanup() {
   if (server->device && server->device->is_writable())
     at_boundary([] { return server->device->write_back(); });
@@ -89,6 +97,9 @@ int64_t ovl_get_size(void*) {
 
 int ovl_can_write(void*) {
   return server->device->is_writable() ? 1 : 0;
+}
+int ovl_can_fua(void*) {
+  return NBDKIT_FUA_NATIVE;
 }
 int ovl_yes(void*) {
   return 1;
@@ -112,18 +123,26 @@ int ovl_pread(void*, void* buffer, uint32_t count, uint64_t offset, uint32_t) {
   });
 }
 
+Durability durability_of(uint32_t flags) {
+  return (flags & NBDKIT_FLAG_FUA) != 0 ? Durability::kDurable
+                                        : Durability::kLazy;
+}
+
 int ovl_pwrite(void*, const void* buffer, uint32_t count, uint64_t offset,
-               uint32_t) {
+               uint32_t flags) {
   return at_boundary([=] {
-    return server->device->write(
-        offset, {static_cast<const std::byte*>(buffer), count});
+    return server->device->write(offset,
+                                 {static_cast<const std::byte*>(buffer), count},
+                                 durability_of(flags));
   });
 }
 
 // ext4 zeroes inode tables through loop with requests that arrive as TRIM:
 // trimmed bytes must read as zeros, so the two are one.
-int ovl_zero(void*, uint32_t count, uint64_t offset, uint32_t) {
-  return at_boundary([=] { return server->device->zero(offset, count); });
+int ovl_zero(void*, uint32_t count, uint64_t offset, uint32_t flags) {
+  return at_boundary([=] {
+    return server->device->zero(offset, count, durability_of(flags));
+  });
 }
 
 int ovl_flush(void*, uint32_t) {
@@ -192,6 +211,7 @@ nbdkit_plugin make_plugin() {
   plugin.config = ovl_config;
   plugin.config_complete = ovl_config_complete;
   plugin.get_ready = ovl_get_ready;
+  plugin.after_fork = ovl_after_fork;
   plugin.cleanup = ovl_cleanup;
   plugin.open = ovl_open;
   plugin.get_size = ovl_get_size;
@@ -200,6 +220,8 @@ nbdkit_plugin make_plugin() {
   plugin.can_flush = ovl_can_write;
   plugin.can_trim = ovl_can_write;
   plugin.can_zero = ovl_can_write;
+  plugin.can_fast_zero = ovl_can_write;
+  plugin.can_fua = ovl_can_fua;
   plugin.can_multi_conn = ovl_yes;
   plugin.is_rotational = ovl_no;
   plugin.pread = ovl_pread;

@@ -7,6 +7,7 @@
 
 #include "fsengine/overlay/file_reader.h"
 #include "fsengine/overlay/owner_policy.h"
+#include "fsengine/store/disk.h"
 #include "images/image.h"
 
 namespace ovl {
@@ -27,6 +28,7 @@ struct DeviceConfig {
   std::optional<bool> userxattr;
   OwnerPolicy owner = OwnerPolicy::kKeep;
   Report report;
+  DiskOptions disk;  // its report is this one's
 };
 
 }  // namespace ovl

@@ -18,12 +18,13 @@
 
 #include "fsengine/base/os.h"
 #include "fsengine/base/result.h"
+#include "fsengine/device/base_source.h"
 #include "fsengine/device/config.h"
 #include "fsengine/device/places.h"
 #include "fsengine/overlay/file_reader.h"
 #include "fsengine/overlay/publish_plan.h"
 #include "fsengine/overlay/stack.h"
-#include "fsengine/store/block_store.h"
+#include "fsengine/store/disk.h"
 #include "images/image.h"
 
 namespace ovl {
@@ -40,10 +41,16 @@ class Device {
   uint64_t size() const { return image_->size(); }
   bool is_writable() const { return places_.has_value(); }
 
+  /// Begins background work. REQUIRES: called once, by a process that does not
+  /// fork any more.
+  void start();
+
   /// REQUIRES, for all requests: the range lies in the device.
   Status read(uint64_t offset, std::span<std::byte> out);
-  Status write(uint64_t offset, std::span<const std::byte> bytes);
-  Status zero(uint64_t offset, uint64_t length);
+  Status write(uint64_t offset, std::span<const std::byte> bytes,
+               Durability durability = Durability::kLazy);
+  Status zero(uint64_t offset, uint64_t length,
+              Durability durability = Durability::kLazy);
   Status flush();
 
   /// A range of the device that is one or the other throughout.
@@ -65,15 +72,11 @@ class Device {
 
   Status open_stack();
   Status open_image();
-  Status open_store();
-  Result<BlockStore*> ensure_store();
-  BaseIdentity base_identity() const;
+  Status open_disk();
+  Result<Disk*> ensure_disk();
+  DiskOptions disk_options() const;
+  Extent base_extent_at(uint64_t offset, uint64_t length) const;
 
-  Status read_base(uint64_t offset, std::span<std::byte> out);
-  Status read_segment(const Segment& segment, uint64_t offset,
-                      std::span<std::byte> out);
-  template <typename Change>
-  Status change_part(uint64_t offset, uint64_t length, Change change);
   Status apply_to_upper();
   Status write_tree(Tree guest, ExtReader& reader);
   Result<PublishPlan> stage(Tree guest, ExtReader& reader, int staging);
@@ -89,10 +92,13 @@ class Device {
   std::unique_ptr<FileReader> files_;
   std::unique_ptr<Image> image_;
 
-  std::mutex store_mutex_;  // creation of the store, and partial blocks
+  std::unique_ptr<BaseSource> base_;
+
+  std::mutex disk_mutex_;  // creation of the disk
   Fd state_dir_;
-  std::unique_ptr<BlockStore> store_owner_;
-  std::atomic<BlockStore*> store_ = nullptr;  // none before the first write
+  bool is_started_ = false;
+  std::unique_ptr<Disk> disk_owner_;
+  std::atomic<Disk*> disk_ = nullptr;  // none before the first write
 };
 
 }  // namespace ovl

@@ -2,7 +2,7 @@
 //
 // Write-back at the end of a run, in the simplest order that loses nothing:
 //
-//   store flushed -> file system clean and consistent? -> tree read, compared
+//   log folded -> file system clean and consistent? -> tree read, compared
 //   -> everything new staged beside upper, synced -> plan written, synced
 //   -> header says "publishing", synced
 //   -> renames into upper, times, synced -> store discarded, then the plan
@@ -24,41 +24,25 @@
 #include "images/ext_reader.h"
 
 namespace ovl {
-namespace {
-
-class DeviceView : public BlockSource {
- public:
-  explicit DeviceView(Device& device) : device_(device) {}
-  uint64_t size() const override { return device_.size(); }
-  Status read(uint64_t offset, std::span<std::byte> out) const override {
-    return device_.read(offset, out);
-  }
-
- private:
-  Device& device_;
-};
-
-}  // namespace
-
 Status Device::write_back() {
-  if (store_ == nullptr)
+  if (disk_ == nullptr)
     return {};
-  auto applied = store_owner_->flush();
+  auto applied = disk_owner_->fold();
   if (applied)
     applied = apply_to_upper();
   if (!applied)
     return fail(applied.error().code(),
                 "write-back: " + applied.error().what() + "; " +
-                    std::to_string(store_owner_->written().count()) +
+                    std::to_string(disk_owner_->store().map().count()) +
                     " written blocks are kept in " + *config_.work + "/ovl");
-  store_ = nullptr;
-  store_owner_.reset();
+  disk_ = nullptr;
+  disk_owner_.reset();
   return discard_state().in("write-back");
 }
 
-// The header first: without it the rest means nothing.
+// The mark first: without it the rest means nothing.
 Status Device::discard_state() {
-  OVL_TRY(BlockStore::discard(os_, state_dir_.get()).in("workdir: ovl"));
+  OVL_TRY(Disk::remove(os_, state_dir_.get()).in("workdir: ovl"));
   OVL_TRY(remove_plan(os_, state_dir_.get()));
   return remove_staging(os_, state_dir_.get());
 }
@@ -67,11 +51,12 @@ Status Device::finish_write_back() {
   state_dir_ = OVL_TRY(places_->state_dir());
   if (!state_dir_.is_open())
     return {};
-  const auto phase =
-      OVL_TRY(BlockStore::find(state_dir_.get()).in("workdir: ovl"));
-  if (!phase)
+  const auto mark = Mark::open(os_, state_dir_.get());
+  if (!mark && mark.error().code() == ENOENT)
     return discard_state();  // what an end that was interrupted left
-  if (*phase == BlockStore::Phase::kWriting)
+  if (!mark)
+    return tl::unexpected(mark.error().in("workdir: ovl"));
+  if ((*mark)->state().phase != Phase::kPublishing)
     return {};
   const PublishPlan plan = OVL_TRY(read_plan(state_dir_.get()));
   const Fd staging = OVL_TRY(open_staging(os_, state_dir_.get()));
@@ -82,12 +67,11 @@ Status Device::finish_write_back() {
 }
 
 Status Device::apply_to_upper() {
-  const DeviceView view(*this);
-  const WrittenMap& written = store_owner_->written();
+  const std::shared_ptr<const DiskView> view = OVL_TRY(disk_owner_->seal());
   auto reader =
-      OVL_TRY(ExtReader::open({view, *image_, stack_->pool(), stack_->merged(),
-                               [&written](BlockNo first, uint64_t count) {
-                                 return written.any(first, count);
+      OVL_TRY(ExtReader::open({*view, *image_, stack_->pool(), stack_->merged(),
+                               [&view](BlockNo first, uint64_t count) {
+                                 return view->is_written(first, count);
                                }}));
   const Tree guest = OVL_TRY(reader->read_tree());
   if (guest.root == stack_->merged().root)
@@ -106,7 +90,9 @@ Status Device::write_tree(Tree guest, ExtReader& reader) {
   if (plan->empty())
     return {};
   OVL_TRY(write_plan(os_, state_dir_.get(), *plan));
-  OVL_TRY(store_owner_->set_phase(BlockStore::Phase::kPublishing)
+  OVL_TRY(disk_owner_
+              ->change_mark(
+                  [](MarkState& mark) { mark.phase = Phase::kPublishing; })
               .in("workdir: ovl"));
   return publish(os_, places_->upper(), staging.get(), *plan);
 }

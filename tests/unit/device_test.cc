@@ -37,6 +37,7 @@ class DeviceTest : public ::testing::Test {
     config_.size = SizeRequest{SizeRequest::Kind::kTotal, 32 << 20};
     config_.owner = OwnerPolicy::kSquash;
     config_.userxattr = true;
+    config_.disk.segment_blocks = 64;
     config_.report = [this](const std::string& line) {
       reports_.push_back(line);
     };

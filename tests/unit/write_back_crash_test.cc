@@ -62,6 +62,7 @@ class World {
     config_.size = SizeRequest{SizeRequest::Kind::kTotal, 16 << 20};
     config_.owner = OwnerPolicy::kSquash;
     config_.userxattr = true;
+    config_.disk.segment_blocks = 64;
     config_.report = [](const std::string&) {};
   }
 

@@ -1,0 +1,33 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "fsengine/device/base_source.h"
+
+#include <algorithm>
+
+namespace ovl {
+
+Status BaseSource::read(uint64_t offset, std::span<std::byte> out) const {
+  while (!out.empty()) {
+    const Segment segment = image_.resolve(offset, out.size());
+    OVL_TRY(read_segment(segment, offset, out.first(segment.length)));
+    out = out.subspan(segment.length);
+    offset += segment.length;
+  }
+  return {};
+}
+
+Status BaseSource::read_segment(const Segment& segment, uint64_t offset,
+                                std::span<std::byte> out) const {
+  switch (segment.kind) {
+    case Segment::Kind::kZero:
+      std::ranges::fill(out, std::byte{0});
+      return {};
+    case Segment::Kind::kMetadata:
+      image_.read_metadata(offset, out);
+      return {};
+    case Segment::Kind::kFile:
+      return files_.read(segment.node, segment.file_offset, out);
+  }
+  return {};
+}
+
+}  // namespace ovl

@@ -1,0 +1,28 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#pragma once
+
+#include "fsengine/base/block_source.h"
+#include "fsengine/overlay/file_reader.h"
+#include "images/image.h"
+
+namespace ovl {
+
+/// The device before anybody wrote: computed metadata, and the layers' files
+/// in place. Safe for concurrent use; image and reader outlive it.
+class BaseSource : public BlockSource {
+ public:
+  BaseSource(const Image& image, FileReader& files)
+      : image_(image), files_(files) {}
+
+  uint64_t size() const override { return image_.size(); }
+  Status read(uint64_t offset, std::span<std::byte> out) const override;
+
+ private:
+  Status read_segment(const Segment& segment, uint64_t offset,
+                      std::span<std::byte> out) const;
+
+  const Image& image_;
+  FileReader& files_;
+};
+
+}  // namespace ovl

@@ -1,0 +1,257 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//
+// The way of a write:
+//
+//   throttle -> whole blocks: hash -> [log's lock: record written, index] ->
+//   ack
+//            -> part of a block: read, change, hash -> [lock: still the same?]
+//   FLUSH, FUA: one fdatasync of the log for all who wait
+//
+// Appending holds the log's lock while the record is copied into the host's
+// cache: the host's file system would take turns there too, and so no
+// acknowledgement ever stands over a hole. Hashing, reading and syncing happen
+// outside.
+//
+// A part of a block becomes a whole one before it is logged. Instead of a lock
+// on the block, which every writer would have to take, the block's entry is
+// compared when the log is locked: if anybody wrote it meanwhile, again.
+//
+// What a crash leaves: a log whose records stand in order up to some point
+// behind the last sync, and a store that means nothing where the log speaks.
+// So the device comes back at that point, always a prefix of what was done.
+//
+// Space: from half of log_bytes on the worker folds; from all of it on,
+// writers wait for it. It may be unable to: then the log grows, for what was
+// acknowledged must be kept, until the host's disk is full. Then the ballast is
+// given up, folding tried once more, and only then does the guest get ENOSPC.
+#include "fsengine/store/disk.h"
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <chrono>
+
+#include "fsengine/base/io_flusher.h"
+
+namespace ovl {
+namespace {
+
+constexpr auto kThrottleStep = std::chrono::milliseconds(10);
+
+}  // namespace
+
+Status Disk::read(uint64_t offset, std::span<std::byte> out) const {
+  return view()->read(offset, out);
+}
+
+std::shared_ptr<const DiskView> Disk::view() const {
+  const MutexLock lock(view_mutex_);
+  return view_;
+}
+
+void Disk::publish_view() {
+  auto view = std::make_shared<const DiskView>(active_, sealed_, *store_, base_,
+                                               active_->last());
+  const MutexLock lock(view_mutex_);
+  std::erase_if(views_, [](const auto& old) { return old.expired(); });
+  views_.push_back(view);
+  view_ = std::move(view);
+}
+
+Position Disk::last() const {
+  const MutexLock lock(mutex_);
+  return writer_->last();
+}
+
+Status Disk::check_writable() {
+  if (sync_->failed())
+    return system_error(EIO, "write: an earlier sync of the log failed");
+  become_io_flusher();
+  throttle();
+  return ensure_log_open();
+}
+
+Status Disk::write(uint64_t offset, std::span<const std::byte> bytes,
+                   Durability durability) {
+  OVL_TRY(check_writable());
+  Position last{};
+  while (!bytes.empty()) {
+    const uint64_t into = offset % kBlockSize;
+    const bool whole = into == 0 && bytes.size() >= kBlockSize;
+    const uint64_t n =
+        whole ? std::min(bytes.size() / kBlockSize, most_record_blocks()) *
+                    kBlockSize
+              : std::min<uint64_t>(bytes.size(), kBlockSize - into);
+    const auto now = bytes.first(n);
+    if (whole)
+      last = OVL_TRY(write_blocks(BlockNo{offset / kBlockSize}, now));
+    else
+      last = OVL_TRY(change_part(offset, n, [now](std::span<std::byte> part) {
+        std::ranges::copy(now, part.begin());
+      }));
+    bytes = bytes.subspan(n);
+    offset += n;
+  }
+  return finish(last, durability);
+}
+
+Status Disk::zero(uint64_t offset, uint64_t length, Durability durability) {
+  OVL_TRY(check_writable());
+  Position last{};
+  while (length > 0) {
+    const uint64_t into = offset % kBlockSize;
+    const bool whole = into == 0 && length >= kBlockSize;
+    const uint64_t n = whole ? length / kBlockSize * kBlockSize
+                             : std::min<uint64_t>(length, kBlockSize - into);
+    if (whole)
+      last = OVL_TRY(append({RecordKind::kZero,
+                             BlockNo{offset / kBlockSize},
+                             n / kBlockSize,
+                             {},
+                             0}));
+    else
+      last = OVL_TRY(change_part(offset, n, [](std::span<std::byte> part) {
+        std::ranges::fill(part, std::byte{0});
+      }));
+    length -= n;
+    offset += n;
+  }
+  return finish(last, durability);
+}
+
+Status Disk::flush() {
+  return finish(last(), Durability::kDurable);
+}
+
+Status Disk::finish(Position position, Durability durability) {
+  if (durability == Durability::kLazy)
+    return {};
+  return sync_->through(position).in("flush");
+}
+
+// A record lies in one segment, behind its header and a block of heads.
+uint64_t Disk::most_record_blocks() const {
+  return std::min<uint64_t>(kMaxRecordBlocks, pool_->segment_blocks() - 2);
+}
+
+Result<Position> Disk::write_blocks(BlockNo first,
+                                    std::span<const std::byte> bytes) {
+  return append({RecordKind::kWrite, first, bytes.size() / kBlockSize, bytes,
+                 hash_payload(bytes)});
+}
+
+Result<Position> Disk::append(const NewRecord& record) {
+  const auto attempt = [&]() -> Result<Position> {
+    const MutexLock lock(mutex_);
+    return append_locked(record);
+  };
+  auto position = attempt();
+  if (position || position.error().code() != ENOSPC)
+    return position;
+  make_room();
+  return attempt();
+}
+
+Result<Position> Disk::append_locked(const NewRecord& record) {
+  if (active_->is_full())
+    return fail(ENOSPC, "log: full");
+  const SegmentRef before = writer_->segment();
+  const LogWriter::Placed placed =
+      OVL_TRY(writer_->append(record, sync_->durable()));
+  const RecordHead head{record.kind, placed.position, record.first,
+                        record.count};
+  active_->add(head, placed.segment, placed.block);
+  if (placed.segment != before)
+    worker_.wake();
+  return placed.position;
+}
+
+// See the top. The view is asked before the block is read: what is added to its
+// generation afterwards shows as a difference. Zeros equal later zeros: they
+// are the same bytes.
+template <typename Change>
+Result<Position> Disk::change_part(uint64_t offset, uint64_t length,
+                                   Change change) {
+  std::array<std::byte, kBlockSize> bytes;
+  const BlockNo block{offset / kBlockSize};
+  const auto entry = [block](const Generation& generation) {
+    const DirtyIndex::Run run = generation.index().find(block, 1);
+    return std::pair(run.kind, run.place);
+  };
+  for (;;) {
+    const auto seen = view();
+    const auto before = entry(*seen->newer());
+    OVL_TRY(seen->read(to_int(block) * kBlockSize, bytes));
+    change(std::span(bytes).subspan(offset % kBlockSize, length));
+    const NewRecord record{RecordKind::kWrite, block, 1, bytes,
+                           hash_payload(bytes)};
+    const auto attempt = [&]() -> Result<Position> {
+      const MutexLock lock(mutex_);
+      if (active_ != seen->newer() || entry(*active_) != before)
+        return Position{};
+      return append_locked(record);
+    };
+    auto position = attempt();
+    if (!position && position.error().code() == ENOSPC) {
+      make_room();
+      position = attempt();
+    }
+    if (!position || *position != Position{})
+      return position;
+  }
+}
+
+// Once: what a former server acknowledged becomes durable before a record is
+// added behind it.
+Status Disk::ensure_log_open() {
+  if (log_is_open_)
+    return {};
+  OVL_TRY(sync_->through(last()));
+  const MutexLock lock(mutex_);
+  if (log_is_open_)
+    return {};
+  OVL_TRY(writer_->open());
+  const uint64_t sequence = writer_->opened_sequence();
+  OVL_TRY(change_mark(
+      [sequence](MarkState& mark) { mark.opened_sequence = sequence; }));
+  ballast_->take();
+  log_is_open_ = true;
+  return {};
+}
+
+void Disk::throttle() {
+  const uint64_t most = options_.log_bytes;
+  if (live_log_bytes() < most / 2)
+    return;
+  worker_.wake();
+  const MutexLock lock(room_mutex_);
+  while (live_log_bytes() >= most && !fold_is_stuck_ && worker_.is_running())
+    room_.wait_for(room_mutex_, kThrottleStep);
+}
+
+uint64_t Disk::live_log_bytes() const {
+  return pool_->live() * pool_->segment_blocks() * kBlockSize;
+}
+
+void Disk::make_room() {
+  if (fold())
+    return;
+  if (ballast_->give_up())
+    (void)fold();
+}
+
+MarkState Disk::mark() const {
+  const MutexLock lock(mark_mutex_);
+  return mark_->state();
+}
+
+Status Disk::change_mark(const std::function<void(MarkState&)>& change) {
+  const MutexLock lock(mark_mutex_);
+  MarkState state = mark_->state();
+  change(state);
+  if (state == mark_->state())
+    return {};
+  return mark_->set(state);
+}
+
+}  // namespace ovl

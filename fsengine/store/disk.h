@@ -1,0 +1,192 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//
+// A durable disk over a base that never changes: what is written goes to the
+// log, is found again by the index of its generation, and is folded into the
+// block store in the background. The way of a write, and what a crash leaves,
+// are told in disk.cc.
+//
+// Requests are safe from any number of threads at once. Readers wait for no
+// write, sync or fold.
+#pragma once
+
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "fsengine/base/block_source.h"
+#include "fsengine/base/mutex.h"
+#include "fsengine/base/os.h"
+#include "fsengine/base/result.h"
+#include "fsengine/store/ballast.h"
+#include "fsengine/store/block_store.h"
+#include "fsengine/store/disk_view.h"
+#include "fsengine/store/generation.h"
+#include "fsengine/store/log_sync.h"
+#include "fsengine/store/log_writer.h"
+#include "fsengine/store/mark.h"
+#include "fsengine/store/segment_pool.h"
+#include "fsengine/store/worker.h"
+
+namespace ovl {
+
+enum class Durability {
+  kLazy,     // outlives this process
+  kDurable,  // is on disk when the request returns
+};
+
+struct DiskOptions {
+  uint32_t segment_blocks = 4096;  // of new segments, at least 4; 16 MiB
+  uint64_t log_bytes = uint64_t{256} << 20;  // live log that is aimed at
+  std::function<void(const std::string& line)> report;
+};
+
+class Disk {
+ public:
+  /// Makes an empty one in `directory` (workdir/ovl), durably. Directory and
+  /// base outlive it; the base's size is the device's.
+  static Result<std::unique_ptr<Disk>> create(Os& os, int directory,
+                                              const BlockSource& base,
+                                              uint64_t fingerprint,
+                                              DiskOptions options);
+  /// Opens the one that is there, and changes nothing. ENOENT when there is
+  /// none; ESTALE when it is of another base; EPROTO when it is of a version
+  /// unknown here; EUCLEAN when it is damaged.
+  static Result<std::unique_ptr<Disk>> open(Os& os, int directory,
+                                            const BlockSource& base,
+                                            uint64_t fingerprint,
+                                            DiskOptions options);
+  /// Removes the files of a disk, the mark first.
+  static Status remove(Os& os, int directory);
+  ~Disk();
+
+  uint64_t size() const { return base_.size(); }
+
+  /// REQUIRES, for all requests: the range lies in the device.
+  Status read(uint64_t offset, std::span<std::byte> out) const;
+  /// EIO for ever after a sync of the log failed; ENOSPC leaves what was there.
+  Status write(uint64_t offset, std::span<const std::byte> bytes,
+               Durability durability);
+  Status zero(uint64_t offset, uint64_t length, Durability durability);
+  /// All that was acknowledged before is on disk. Costs nothing when it is.
+  Status flush();
+
+  /// What there is now, for readers of whole ranges.
+  std::shared_ptr<const DiskView> view() const;
+
+  /// Position of the last record that was acknowledged.
+  Position last() const;
+
+  /// The device at this moment, for ever: later writes are not in it. One at a
+  /// time: EBUSY while an earlier one lives. While it lives, what came after it
+  /// is not folded.
+  Result<std::shared_ptr<const DiskView>> seal();
+
+  /// Brings what the log has into the store, and makes its space free. EBUSY
+  /// when a sealed view forbids it. After an error nothing is lost, and the
+  /// next call tries again.
+  Status fold();
+
+  /// Blocks that the base provides now with the bytes of view `at`: they leave
+  /// the store, durably, unless they were written since. REQUIRES: `at` is the
+  /// sealed view that lives.
+  struct Range {
+    BlockNo first{};
+    uint64_t count = 0;
+  };
+  Status forget(const DiskView& at, std::span<const Range> ranges);
+
+  /// Folds in the background from now on. REQUIRES: called once, by a process
+  /// that does not fork any more.
+  void start_folding();
+
+  /// The mark, and changing it durably.
+  MarkState mark() const;
+  Status change_mark(const std::function<void(MarkState&)>& change);
+
+  /// Folds all, gives the log's space back. No request may follow.
+  Status close();
+
+  /// Bytes of the log that hold records which are not folded.
+  uint64_t live_log_bytes() const;
+  const BlockStore& store() const { return *store_; }
+
+ private:
+  Disk(Os& os, const BlockSource& base, DiskOptions options);
+
+  Status open_directories(int directory, bool make);
+  Status make_files(int directory, uint64_t fingerprint);
+  Status open_files(int directory, uint64_t fingerprint);
+  Status replay(const MarkState& mark);
+  void start_log(const LogWriter::Start& start, Position durable);
+  LogSync::Work take_unsynced();
+
+  Status ensure_log_open();
+  Result<Position> append(const NewRecord& record);
+  Result<Position> append_locked(const NewRecord& record) OVL_REQUIRES(mutex_);
+  Result<Position> write_blocks(BlockNo first,
+                                std::span<const std::byte> bytes);
+  template <typename Change>
+  Result<Position> change_part(uint64_t offset, uint64_t length, Change change);
+  uint64_t most_record_blocks() const;
+  Status finish(Position position, Durability durability);
+  Status check_writable();
+  void throttle();
+  void make_room();
+
+  void publish_view() OVL_REQUIRES(mutex_);
+  Status seal_active() OVL_REQUIRES(fold_mutex_);
+  std::shared_ptr<Generation> sealed() const;
+  Status fold_locked() OVL_REQUIRES(fold_mutex_);
+  Status fold_sealed() OVL_REQUIRES(fold_mutex_);
+  Status give_back_forgotten() OVL_REQUIRES(fold_mutex_);
+  void fold_in_background();
+
+  Os& os_;
+  const BlockSource& base_;
+  const DiskOptions options_;
+  Fd log_directory_;
+
+  // Before what holds segments: they go back to it.
+  std::unique_ptr<SegmentPool> pool_;
+  std::unique_ptr<BlockStore> store_;
+  std::unique_ptr<Ballast> ballast_;
+
+  // Locks, in this order: fold, mutex, mark, view.
+  Mutex fold_mutex_;     // one fold, seal or forget at a time; held during I/O
+  mutable Mutex mutex_;  // the end of the log
+  mutable Mutex mark_mutex_;
+  mutable Mutex view_mutex_;
+
+  std::unique_ptr<Mark> mark_ OVL_GUARDED_BY(mark_mutex_);
+
+  std::unique_ptr<LogWriter> writer_ OVL_GUARDED_BY(mutex_);
+  std::shared_ptr<Generation> active_ OVL_GUARDED_BY(mutex_);
+  std::shared_ptr<Generation> sealed_ OVL_GUARDED_BY(mutex_);
+  std::vector<SegmentRef> recovered_ OVL_GUARDED_BY(mutex_);  // not synced
+  std::atomic<bool> log_is_open_ = false;
+  std::unique_ptr<LogSync> sync_;
+
+  std::shared_ptr<const DiskView> view_ OVL_GUARDED_BY(view_mutex_);
+  // Every view that was handed out and may still be held.
+  std::vector<std::weak_ptr<const DiskView>> views_ OVL_GUARDED_BY(view_mutex_);
+
+  std::weak_ptr<const DiskView> checkpoint_ OVL_GUARDED_BY(fold_mutex_);
+  struct Forgotten {
+    std::vector<std::weak_ptr<const DiskView>> holders;
+    std::vector<Range> ranges;
+  };
+  std::vector<Forgotten> forgotten_ OVL_GUARDED_BY(fold_mutex_);
+
+  Mutex room_mutex_;
+  CondVar room_;
+  bool fold_is_stuck_ OVL_GUARDED_BY(room_mutex_) = false;
+  bool fold_was_reported_ = false;  // of the worker
+  Worker worker_;
+};
+
+}  // namespace ovl

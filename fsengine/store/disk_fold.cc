@@ -1,0 +1,145 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//
+// Sealing, folding, forgetting.
+//
+//   seal     the growing generation becomes the sealed one, a new one takes
+//            its place: one step under the log's lock
+//   fold     log durable through it -> bytes to the store, synced -> map,
+//            synced -> mark, synced -> readers go to the store -> when the last
+//            one that does not is gone, the segments are free
+//
+// At most one generation is sealed and not folded. A sealed view that somebody
+// holds forbids folding what came after it: that would change the blocks of
+// the store that it reads. Its own generation may be folded, which changes
+// nothing that it shows.
+#include <cerrno>
+
+#include "fsengine/base/io_flusher.h"
+#include "fsengine/store/disk.h"
+#include "fsengine/store/fold.h"
+
+namespace ovl {
+
+std::shared_ptr<Generation> Disk::sealed() const {
+  const MutexLock lock(mutex_);
+  return sealed_;
+}
+
+// REQUIRES: nothing is sealed.
+Status Disk::seal_active() {
+  if (!checkpoint_.expired())
+    return fail(EBUSY, "an earlier state of the device is still in use");
+  const MutexLock lock(mutex_);
+  if (active_->index().empty())
+    return {};
+  sealed_ = active_;
+  active_ = std::make_shared<Generation>(
+      blocks_for(size()), pool_->segment_blocks(), sealed_->last());
+  publish_view();
+  return {};
+}
+
+Status Disk::fold() {
+  const MutexLock lock(fold_mutex_);
+  return fold_locked();
+}
+
+Status Disk::fold_locked() {
+  if (sync_->failed())
+    return system_error(EIO, "fold: an earlier sync of the log failed");
+  OVL_TRY(fold_sealed());
+  OVL_TRY(seal_active());
+  OVL_TRY(fold_sealed());
+  return give_back_forgotten();
+}
+
+Status Disk::fold_sealed() {
+  const std::shared_ptr<Generation> generation = sealed();
+  if (!generation)
+    return {};
+  OVL_TRY(sync_->through(generation->last()));
+  OVL_TRY(fold_generation(*generation, *store_));
+  OVL_TRY(store_->sync());
+  const Position folded = generation->last();
+  OVL_TRY(change_mark([folded](MarkState& mark) { mark.folded = folded; }));
+  const MutexLock lock(mutex_);
+  sealed_.reset();
+  publish_view();
+  return {};
+}
+
+Result<std::shared_ptr<const DiskView>> Disk::seal() {
+  const MutexLock lock(fold_mutex_);
+  OVL_TRY(fold_sealed());
+  OVL_TRY(seal_active());
+  const std::shared_ptr<Generation> generation = sealed();
+  const Position at = generation ? generation->last() : mark().folded;
+  auto view =
+      std::make_shared<const DiskView>(generation, nullptr, *store_, base_, at);
+  checkpoint_ = view;
+  const MutexLock view_lock(view_mutex_);
+  views_.push_back(view);
+  return view;
+}
+
+// The map forgets first, durably; the space is given back when nobody reads
+// any more who looked at the map before.
+Status Disk::forget(const DiskView& at, std::span<const Range> ranges) {
+  const MutexLock lock(fold_mutex_);
+  if (checkpoint_.lock().get() != &at)
+    return fail(EINVAL, "forget: not the sealed view that lives");
+  OVL_TRY(fold_sealed());
+  for (const Range& range : ranges)
+    store_->forget(range.first, range.count);
+  OVL_TRY(store_->sync());
+  const MutexLock log_lock(mutex_);
+  publish_view();
+  const MutexLock view_lock(view_mutex_);
+  Forgotten forgotten{{}, {ranges.begin(), ranges.end()}};
+  for (const auto& view : views_)
+    if (view.lock() != view_)
+      forgotten.holders.push_back(view);
+  forgotten_.push_back(std::move(forgotten));
+  return {};
+}
+
+Status Disk::give_back_forgotten() {
+  for (auto next = forgotten_.begin(); next != forgotten_.end();) {
+    std::erase_if(next->holders,
+                  [](const auto& view) { return view.expired(); });
+    if (!next->holders.empty()) {
+      ++next;
+      continue;
+    }
+    for (const Range& range : next->ranges)
+      OVL_TRY(store_->give_back(range.first, range.count));
+    next = forgotten_.erase(next);
+  }
+  return {};
+}
+
+void Disk::start_folding() {
+  worker_.start();
+}
+
+// Folds when it is time, and keeps a segment ready.
+void Disk::fold_in_background() {
+  become_io_flusher();
+  (void)pool_->prepare();  // who needs it will tell
+  if (live_log_bytes() < options_.log_bytes / 2)
+    return;
+  const auto folded = fold();
+  if (folded)
+    ballast_->take();
+  else if (folded.error().code() == ENOSPC && ballast_->give_up())
+    worker_.wake();
+  if (!folded && !fold_was_reported_ && options_.report)
+    options_.report("cannot fold the log, which grows: " +
+                    folded.error().what());
+  fold_was_reported_ = !folded;
+  const MutexLock lock(room_mutex_);
+  fold_is_stuck_ = !folded;
+  room_.notify_all();
+}
+
+}  // namespace ovl

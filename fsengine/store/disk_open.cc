@@ -1,0 +1,178 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//
+// How a disk comes to be, comes back, and ends. Opening replays the log into
+// the index of one generation and changes nothing; the first write after that
+// begins a new incarnation of the log.
+#include <fcntl.h>
+
+#include <cerrno>
+#include <utility>
+
+#include "fsengine/base/dir_names.h"
+#include "fsengine/store/disk.h"
+#include "fsengine/store/log_reader.h"
+
+namespace ovl {
+namespace {
+
+const char* const kLogName = "log";
+
+Result<Fd> open_log_directory(int directory) {
+  Fd fd(::openat(directory, kLogName,
+                 O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
+  if (!fd.is_open())
+    return last_error("log: open");
+  return fd;
+}
+
+Status make_log_directory(Os& os, int directory) {
+  auto made = os.make_dir({directory, kLogName}, 0700);
+  if (!made && made.error().code() != EEXIST)
+    return std::move(made).in(kLogName);
+  return {};
+}
+
+Status remove_log(Os& os, int directory) {
+  auto log = open_log_directory(directory);
+  if (!log && log.error().code() == ENOENT)
+    return {};
+  if (!log)
+    return tl::unexpected(log.error());
+  for (const std::string& name : OVL_TRY(list_names(log->get()).in(kLogName)))
+    OVL_TRY(os.unlink({log->get(), name}).in(kLogName));
+  return os.remove_dir({directory, kLogName}).in(kLogName);
+}
+
+}  // namespace
+
+Disk::Disk(Os& os, const BlockSource& base, DiskOptions options)
+    : os_(os),
+      base_(base),
+      options_(std::move(options)),
+      worker_([this] { fold_in_background(); }) {}
+
+Disk::~Disk() {
+  worker_.stop();
+}
+
+Result<std::unique_ptr<Disk>> Disk::create(Os& os, int directory,
+                                           const BlockSource& base,
+                                           uint64_t fingerprint,
+                                           DiskOptions options) {
+  std::unique_ptr<Disk> disk(new Disk(os, base, std::move(options)));
+  OVL_TRY(disk->make_files(directory, fingerprint));
+  return disk;
+}
+
+// The mark last: without it the rest means nothing.
+Status Disk::make_files(int directory, uint64_t fingerprint) {
+  OVL_TRY(remove_log(os_, directory));
+  OVL_TRY(make_log_directory(os_, directory));
+  log_directory_ = OVL_TRY(open_log_directory(directory));
+  store_ = OVL_TRY(BlockStore::create(os_, directory, blocks_for(size())));
+  pool_ = std::make_unique<SegmentPool>(os_, log_directory_.get(),
+                                        options_.segment_blocks);
+  ballast_ = std::make_unique<Ballast>(os_, directory);
+  start_log({Position{}, 1, fingerprint}, Position{});
+  MarkState state;
+  state.base = {size(), fingerprint};
+  const MutexLock lock(mark_mutex_);
+  mark_ = OVL_TRY(Mark::create(os_, directory, state));
+  return {};
+}
+
+Result<std::unique_ptr<Disk>> Disk::open(Os& os, int directory,
+                                         const BlockSource& base,
+                                         uint64_t fingerprint,
+                                         DiskOptions options) {
+  std::unique_ptr<Disk> disk(new Disk(os, base, std::move(options)));
+  OVL_TRY(disk->open_files(directory, fingerprint));
+  return disk;
+}
+
+Status Disk::open_files(int directory, uint64_t fingerprint) {
+  const MutexLock lock(mark_mutex_);
+  mark_ = OVL_TRY(Mark::open(os_, directory));
+  if (mark_->state().base != BaseIdentity{size(), fingerprint})
+    return fail(ESTALE,
+                "it was written over other layers or with other parameters");
+  log_directory_ = OVL_TRY(open_log_directory(directory));
+  store_ = OVL_TRY(BlockStore::open(os_, directory, blocks_for(size())));
+  ballast_ = std::make_unique<Ballast>(os_, directory);
+  return replay(mark_->state());
+}
+
+// Segments are known by index before they are opened, so records wait.
+Status Disk::replay(const MarkState& mark) {
+  struct Found {
+    RecordHead head;
+    uint32_t segment;
+  };
+  std::vector<Found> records;
+  const LogExpectation expected{mark.base.fingerprint, blocks_for(size()),
+                                mark.folded, mark.opened_sequence};
+  const FoundLog log =
+      OVL_TRY(read_log(log_directory_.get(), expected,
+                       [&records](const RecordHead& head, uint32_t segment) {
+                         records.push_back({head, segment});
+                       }));
+  const uint32_t blocks =
+      log.segment_blocks != 0 ? log.segment_blocks : options_.segment_blocks;
+  pool_ = std::make_unique<SegmentPool>(os_, log_directory_.get(), blocks);
+  std::vector<uint32_t> numbers;
+  for (const FoundSegment& segment : log.live)
+    numbers.push_back(segment.number);
+  auto segments = OVL_TRY(pool_->adopt(numbers));
+  start_log({log.last, log.last_sequence + 1, mark.base.fingerprint},
+            mark.folded);
+  const MutexLock lock(mutex_);
+  for (const auto& [head, segment] : records)
+    active_->add(head, segments[segment], head.payload_block);
+  recovered_ = std::move(segments);
+  return {};
+}
+
+void Disk::start_log(const LogWriter::Start& start, Position durable) {
+  const MutexLock lock(mutex_);
+  writer_ = std::make_unique<LogWriter>(os_, *pool_, start);
+  sync_ = std::make_unique<LogSync>(os_, durable,
+                                    [this] { return take_unsynced(); });
+  active_ = std::make_shared<Generation>(blocks_for(size()),
+                                         pool_->segment_blocks(), durable);
+  publish_view();
+}
+
+LogSync::Work Disk::take_unsynced() {
+  const MutexLock lock(mutex_);
+  std::vector<SegmentRef> segments = std::exchange(recovered_, {});
+  for (SegmentRef& segment : writer_->take_unsynced())
+    segments.push_back(std::move(segment));
+  return {std::move(segments), writer_->last()};
+}
+
+// The mark forgets the log before it goes.
+Status Disk::close() {
+  worker_.stop();
+  OVL_TRY(fold());
+  OVL_TRY(change_mark([](MarkState& mark) { mark.opened_sequence = 0; }));
+  {
+    const MutexLock lock(mutex_);
+    writer_.reset();
+    active_.reset();
+  }
+  {
+    const MutexLock lock(view_mutex_);
+    view_.reset();
+  }
+  ballast_->give_up();
+  return pool_->remove_files();
+}
+
+Status Disk::remove(Os& os, int directory) {
+  OVL_TRY(Mark::remove(os, directory));
+  OVL_TRY(Ballast::remove(os, directory));
+  OVL_TRY(remove_log(os, directory));
+  return BlockStore::remove(os, directory);
+}
+
+}  // namespace ovl

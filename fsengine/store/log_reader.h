@@ -1,0 +1,49 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//
+// Reads a log that a server left (FORMAT.md, "Which records count"). It is
+// trusted less than anything: a torn tail is normal and ends the log, damage
+// before it is an error. Changes nothing. For one thread.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <vector>
+
+#include "fsengine/base/result.h"
+#include "fsengine/store/log_format.h"
+
+namespace ovl {
+
+/// What the rest of the state says of the log.
+struct LogExpectation {
+  uint64_t fingerprint = 0;
+  uint64_t device_blocks = 0;
+  Position folded{};
+  uint64_t opened_sequence = 0;  // 0: never opened
+};
+
+struct FoundSegment {
+  uint32_t number = 0;  // its file's name
+  SegmentHeader header;
+};
+
+struct FoundLog {
+  /// Those that hold records behind `folded`, in their order.
+  std::vector<FoundSegment> live;
+  Position last{};              // of the last record that counts
+  uint64_t last_sequence = 0;   // of any segment, void ones included; 0: none
+  uint32_t segment_blocks = 0;  // of the segments; 0: there are none
+};
+
+/// A record that counts, and where it is: `segment` is an index into
+/// FoundLog::live.
+using RecordVisitor =
+    std::function<void(const RecordHead& head, uint32_t segment)>;
+
+/// Reads the log in `directory` (workdir/ovl/log) and visits each record
+/// behind `folded`, in order. EUCLEAN when it is damaged, EPROTO when a
+/// segment's version or size is not known here; both name the file.
+Result<FoundLog> read_log(int directory, const LogExpectation& expected,
+                          const RecordVisitor& visit);
+
+}  // namespace ovl

@@ -1,0 +1,99 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "fsengine/store/log_writer.h"
+
+#include <sys/random.h>
+
+#include <cerrno>
+#include <utility>
+
+namespace ovl {
+namespace {
+
+constexpr uint32_t kFirstHeadsBlock = 1;
+
+Result<uint64_t> random_number() {
+  uint64_t number = 0;
+  if (::getrandom(&number, sizeof(number), 0) != sizeof(number))
+    return last_error("getrandom");
+  return number;
+}
+
+}  // namespace
+
+Status LogWriter::open() {
+  incarnation_ = OVL_TRY(random_number());
+  opened_sequence_ = next_sequence_;
+  OVL_TRY(begin_segment(last_));
+  auto synced = os_.fdatasync(segment_->fd()).in("log");
+  if (!synced)
+    segment_.reset();
+  return synced;
+}
+
+Status LogWriter::begin_segment(Position durable) {
+  SegmentRef segment = OVL_TRY(pool_.acquire());
+  const SegmentHeader header{pool_.segment_blocks(), next_sequence_++,
+                             incarnation_,           next(last_),
+                             fingerprint_,           durable};
+  OVL_TRY(os_.pwrite(segment->fd(), encode(header), 0).in("log"));
+  segment_ = std::move(segment);
+  heads_block_ = kFirstHeadsBlock;
+  heads_used_ = 0;
+  cursor_ = kFirstHeadsBlock + 1;
+  note_unsynced();
+  return {};
+}
+
+Status LogWriter::ensure_room(uint64_t payload_blocks, Position durable) {
+  if (heads_used_ == kHeadsInBlock) {
+    heads_block_ = cursor_;
+    heads_used_ = 0;
+    ++cursor_;
+  }
+  if (cursor_ + payload_blocks <= pool_.segment_blocks())
+    return {};
+  return begin_segment(durable);
+}
+
+Status LogWriter::write_head(const RecordHead& head) {
+  return os_.pwrite(segment_->fd(), encode(head, incarnation_),
+                    uint64_t{heads_block_} * kBlockSize +
+                        uint64_t{heads_used_} * kRecordHeadBytes);
+}
+
+// The payload first: a head without its payload would be a torn tail.
+Result<LogWriter::Placed> LogWriter::append(const NewRecord& record,
+                                            Position durable) {
+  RecordHead head{record.kind,
+                  next(last_),
+                  record.first,
+                  record.count,
+                  durable,
+                  record.payload_hash,
+                  0};
+  OVL_TRY(ensure_room(head.payload_blocks(), durable));
+  note_unsynced();
+  head.payload_block = cursor_;
+  if (head.payload_blocks() > 0) {
+    OVL_TRY(os_.pwrite(segment_->fd(), record.payload,
+                       uint64_t{cursor_} * kBlockSize)
+                .in("log"));
+  }
+  OVL_TRY(write_head(head).in("log"));
+  const Placed placed{head.position, segment_, cursor_};
+  ++heads_used_;
+  cursor_ += static_cast<uint32_t>(head.payload_blocks());
+  last_ = head.position;
+  return placed;
+}
+
+void LogWriter::note_unsynced() {
+  if (unsynced_.empty() || unsynced_.back() != segment_)
+    unsynced_.push_back(segment_);
+}
+
+std::vector<SegmentRef> LogWriter::take_unsynced() {
+  return std::exchange(unsynced_, {});
+}
+
+}  // namespace ovl

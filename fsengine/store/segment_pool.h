@@ -1,0 +1,96 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//
+// The files of the log. Each is written with zeros and synced before its first
+// use, and used again for later segments, so that a sync of the log changes
+// nothing of the host's metadata (it would cost twice).
+//
+// A LogSegment is held by the log's end, by generations, and through them by
+// readers; when nobody holds it, its file is free. Who lets go of it must know
+// that the log does not need it any more. The pool outlives its segments. Safe
+// for concurrent use.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <set>
+#include <span>
+#include <vector>
+
+#include "fsengine/base/fd.h"
+#include "fsengine/base/mutex.h"
+#include "fsengine/base/os.h"
+#include "fsengine/base/result.h"
+#include "fsengine/base/units.h"
+
+namespace ovl {
+
+class SegmentPool;
+
+/// One file of the log, in use.
+class LogSegment {
+ public:
+  LogSegment(SegmentPool& pool, uint32_t number, Fd fd)
+      : pool_(pool), number_(number), fd_(std::move(fd)) {}
+  ~LogSegment();
+  LogSegment(const LogSegment&) = delete;
+  LogSegment& operator=(const LogSegment&) = delete;
+
+  int fd() const { return fd_.get(); }
+  uint32_t number() const { return number_; }
+
+ private:
+  SegmentPool& pool_;
+  const uint32_t number_;
+  Fd fd_;
+};
+using SegmentRef = std::shared_ptr<const LogSegment>;
+
+class SegmentPool {
+ public:
+  /// Makes files of `blocks` blocks in `directory` (workdir/ovl/log), which
+  /// outlives it.
+  SegmentPool(Os& os, int directory, uint32_t blocks)
+      : os_(os), directory_(directory), blocks_(blocks) {}
+
+  uint32_t segment_blocks() const { return blocks_; }
+
+  /// Takes up the files that are there: those in `live`, in that order, as
+  /// segments; the others are free.
+  Result<std::vector<SegmentRef>> adopt(std::span<const uint32_t> live);
+
+  /// A segment whose content means nothing, made if need be, its name durable.
+  Result<SegmentRef> acquire();
+  /// Makes a free one, unless there is one.
+  Status prepare();
+
+  /// Segments in use.
+  uint64_t live() const;
+
+  /// Removes all files. REQUIRES: no segment is in use.
+  Status remove_files();
+  /// Removes free files but for one.
+  void trim();
+
+ private:
+  friend class LogSegment;
+  struct File {
+    uint32_t number;
+    Fd fd;
+  };
+
+  Result<File> make_file();
+  Status fill(int fd);
+  void give_back(File file);
+  std::optional<File> take_free();
+  uint32_t take_number();
+
+  Os& os_;
+  const int directory_;
+  const uint32_t blocks_;
+  mutable Mutex mutex_;
+  std::vector<File> free_ OVL_GUARDED_BY(mutex_);
+  std::set<uint32_t> numbers_ OVL_GUARDED_BY(mutex_);  // of files there are
+};
+
+}  // namespace ovl
