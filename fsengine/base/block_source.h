@@ -22,6 +22,10 @@ class BlockSource {
   /// Fills `out` from `offset`. REQUIRES: offset + out.size() <= size().
   /// On error the content of `out` is unspecified, and never to be used.
   virtual Status read(uint64_t offset, std::span<std::byte> out) const = 0;
+
+  /// How many bytes from `offset` on, at most `length`, are known to be zeros
+  /// without reading them.
+  virtual uint64_t zeros_at(uint64_t, uint64_t) const { return 0; }
 };
 
 }  // namespace ovl

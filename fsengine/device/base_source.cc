@@ -15,6 +15,11 @@ Status BaseSource::read(uint64_t offset, std::span<std::byte> out) const {
   return {};
 }
 
+uint64_t BaseSource::zeros_at(uint64_t offset, uint64_t length) const {
+  const Segment segment = image_.resolve(offset, length);
+  return segment.kind == Segment::Kind::kZero ? segment.length : 0;
+}
+
 Status BaseSource::read_segment(const Segment& segment, uint64_t offset,
                                 std::span<std::byte> out) const {
   switch (segment.kind) {

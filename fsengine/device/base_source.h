@@ -16,6 +16,7 @@ class BaseSource : public BlockSource {
 
   uint64_t size() const override { return image_.size(); }
   Status read(uint64_t offset, std::span<std::byte> out) const override;
+  uint64_t zeros_at(uint64_t offset, uint64_t length) const override;
 
  private:
   Status read_segment(const Segment& segment, uint64_t offset,

@@ -67,6 +67,15 @@ Status BlockStore::write(BlockNo first, std::span<const std::byte> blocks) {
   return {};
 }
 
+Status BlockStore::place(BlockNo first, std::span<const std::byte> blocks) {
+  return os_.pwrite(blocks_.get(), blocks, to_int(first) * kBlockSize)
+      .in(kBlocksName);
+}
+
+Status BlockStore::sync_blocks() const {
+  return os_.fdatasync(blocks_.get()).in(kBlocksName);
+}
+
 Status BlockStore::zero(BlockNo first, uint64_t count) {
   OVL_TRY(os_.punch_hole(blocks_.get(), to_int(first) * kBlockSize,
                          count * kBlockSize)
@@ -75,9 +84,22 @@ Status BlockStore::zero(BlockNo first, uint64_t count) {
   return {};
 }
 
+Status BlockStore::release(BlockNo first, uint64_t count) {
+  OVL_TRY(os_.punch_hole(blocks_.get(), to_int(first) * kBlockSize,
+                         count * kBlockSize)
+              .in(kBlocksName));
+  map_.clear(first, count);
+  return {};
+}
+
 Status BlockStore::sync() {
-  OVL_TRY(os_.fdatasync(blocks_.get()).in(kBlocksName));
+  OVL_TRY(sync_blocks());
   return map_.save(os_, map_file_.get()).in(kMapName);
+}
+
+void BlockStore::forget(BlockNo first, uint64_t count) {
+  forgotten_.set(first, count);
+  map_.clear(first, count);
 }
 
 Status BlockStore::give_back(BlockNo first, uint64_t count) {
@@ -90,7 +112,14 @@ Status BlockStore::give_back(BlockNo first, uint64_t count) {
               .in(kBlocksName));
     block += run;
   }
+  forgotten_.clear(first, count);
   return {};
+}
+
+bool BlockStore::is_free(BlockNo first, uint64_t count) const {
+  return !map_.test(first) && map_.run_length(first, count) == count &&
+         !forgotten_.test(first) &&
+         forgotten_.run_length(first, count) == count;
 }
 
 }  // namespace ovl

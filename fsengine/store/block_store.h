@@ -42,24 +42,39 @@ class BlockStore {
   Status write(BlockNo first, std::span<const std::byte> blocks);
   /// Makes whole blocks zeros, and gives their space back.
   Status zero(BlockNo first, uint64_t count);
+  /// Writes whole blocks that the map has not, and leaves it so. Safe for any
+  /// thread, for blocks of its own.
+  Status place(BlockNo first, std::span<const std::byte> blocks);
+  /// What was placed there is in the map from now on.
+  void adopt(BlockNo first, uint64_t count) { map_.set(first, count); }
+  /// Bytes that were placed are on disk. Safe for any thread.
+  Status sync_blocks() const;
+  /// Leaves whole blocks to the base, which has zeros there as they are here,
+  /// and gives their space back.
+  Status release(BlockNo first, uint64_t count);
   /// All before is on disk: the bytes, then the map.
   Status sync();
 
   /// Something else provides these blocks with the bytes that they have here:
   /// who looks at the map from now on goes there. Durable with the next sync.
-  void forget(BlockNo first, uint64_t count) { map_.clear(first, count); }
+  void forget(BlockNo first, uint64_t count);
   /// Gives back the space of those that are not in the map. REQUIRES: that is
   /// durable, and nobody reads who looked at the map before.
   Status give_back(BlockNo first, uint64_t count);
+  /// May these blocks be placed: are they neither in the map, nor forgotten
+  /// and not yet given back?
+  bool is_free(BlockNo first, uint64_t count) const;
 
  private:
-  BlockStore(Os& os, uint64_t blocks) : os_(os), map_(blocks) {}
+  BlockStore(Os& os, uint64_t blocks)
+      : os_(os), map_(blocks), forgotten_(blocks) {}
   Status open_files(int directory, int flags, uint64_t size);
 
   Os& os_;
   Fd blocks_;
   Fd map_file_;
   StoreMap map_;
+  StoreMap forgotten_;  // and not given back
 };
 
 }  // namespace ovl

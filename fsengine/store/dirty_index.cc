@@ -125,6 +125,10 @@ void DirtyIndex::insert_data(BlockNo first, uint32_t count, LogPlace place) {
   insert(to_int(first), count, to_int(place), 1);
 }
 
+void DirtyIndex::insert_home(BlockNo first, uint32_t count, LogPlace place) {
+  insert(to_int(first), count, to_int(place) | kHomeBit, 0);
+}
+
 void DirtyIndex::insert_zeros(BlockNo first, uint64_t count, LogPlace place) {
   if (count >= kLargeZeros)
     zeros_.insert(first, count, place);
@@ -149,25 +153,28 @@ DirtyIndex::Run DirtyIndex::find(BlockNo first, uint64_t max) const {
   return find_in_piece(to_int(first), std::min(piece.count, in_region), piece);
 }
 
+// What an entry says where the range was last zeroed at `zeroed`, if ever.
+DirtyIndex::Run DirtyIndex::state_of(uint32_t found,
+                                     const std::optional<LogPlace>& zeroed) {
+  if (found == kFree && !zeroed)
+    return {Kind::kNone, 1, {}};
+  if (found == kFree || (zeroed && (found & ~kBits) < to_int(*zeroed)) ||
+      (found & kZeroBit) != 0)
+    return {Kind::kZeros, 1, {}};
+  if ((found & kHomeBit) != 0)
+    return {Kind::kHome, 1, {}};
+  return {Kind::kData, 1, LogPlace{found}};
+}
+
 // All of the range is in one region, and has one state of zeroing.
 DirtyIndex::Run DirtyIndex::find_in_piece(
     uint64_t first, uint64_t max, const ZeroExtents::Piece& piece) const {
   const Shard& shard = shard_of(first);
   const ReaderLock lock(shard.mutex);
-  const auto state_of = [&](uint64_t block) -> Run {
-    const uint32_t found = look_up(shard.table, block);
-    const bool hidden =
-        found == kFree ||
-        (piece.time && (found & ~kZeroBit) < to_int(*piece.time));
-    if (hidden)
-      return {piece.time ? Kind::kZeros : Kind::kNone, 1, {}};
-    if ((found & kZeroBit) != 0)
-      return {Kind::kZeros, 1, {}};
-    return {Kind::kData, 1, LogPlace{found}};
-  };
-  Run run = state_of(first);
+  Run run = state_of(look_up(shard.table, first), piece.time);
   for (; run.count < max; ++run.count) {
-    const Run next = state_of(first + run.count);
+    const Run next =
+        state_of(look_up(shard.table, first + run.count), piece.time);
     const bool follows = next.kind != Kind::kData ||
                          to_int(next.place) == to_int(run.place) + run.count;
     if (next.kind != run.kind || !follows)
@@ -176,31 +183,19 @@ DirtyIndex::Run DirtyIndex::find_in_piece(
   return run;
 }
 
-std::vector<DirtyIndex::Data> DirtyIndex::data_of(uint32_t index) const {
+std::vector<DirtyIndex::Item> DirtyIndex::items_of(uint32_t index) const {
   const Shard& shard = shards_[index];
-  std::vector<Data> result;
-  {
-    const ReaderLock lock(shard.mutex);
-    for (const Entry& entry : shard.table)
-      if ((entry.place & kZeroBit) == 0)
-        result.push_back({BlockNo{entry.block}, LogPlace{entry.place}});
-  }
-  std::erase_if(result, [this](const Data& data) {
-    const auto time = zeros_.piece_at(data.block, 1).time;
-    return time && data.place < *time;
-  });
-  std::ranges::sort(result, {}, &Data::block);
-  return result;
-}
-
-std::vector<BlockNo> DirtyIndex::zeros_of(uint32_t index) const {
-  const Shard& shard = shards_[index];
-  std::vector<BlockNo> result;
+  std::vector<Item> result;
   const ReaderLock lock(shard.mutex);
-  for (const Entry& entry : shard.table)
-    if (entry.place != kFree && (entry.place & kZeroBit) != 0)
-      result.push_back(BlockNo{entry.block});
-  std::ranges::sort(result);
+  for (const Entry& entry : shard.table) {
+    if (entry.place == kFree)
+      continue;
+    const auto zeroed = zeros_.piece_at(BlockNo{entry.block}, 1).time;
+    const Run run = state_of(entry.place, zeroed);
+    if (!zeroed || run.kind != Kind::kZeros)
+      result.push_back({BlockNo{entry.block}, run.kind, run.place});
+  }
+  std::ranges::sort(result, {}, &Item::block);
   return result;
 }
 

@@ -10,6 +10,7 @@
 #include <array>
 #include <atomic>
 #include <cstdint>
+#include <optional>
 #include <vector>
 
 #include "fsengine/base/mutex.h"
@@ -26,13 +27,16 @@ class DirtyIndex {
 
   /// Blocks from `first` on have their bytes at `place` and following.
   void insert_data(BlockNo first, uint32_t count, LogPlace place);
+  /// They have them at their places in the store.
+  void insert_home(BlockNo first, uint32_t count, LogPlace place);
   /// They are zeros since `place`.
   void insert_zeros(BlockNo first, uint64_t count, LogPlace place);
 
   enum class Kind {
     kNone,  // this generation says nothing
     kZeros,
-    kData,
+    kData,  // in the log
+    kHome,  // at their places in the store, whatever its map says
   };
   struct Run {
     Kind kind = Kind::kNone;
@@ -51,20 +55,20 @@ class DirtyIndex {
 
   /// The parts of the index, one of which may be asked for at a time.
   static constexpr uint32_t kShards = 64;
-  struct Data {
+  struct Item {
     BlockNo block{};
-    LogPlace place{};
+    Kind kind = Kind::kNone;
+    LogPlace place{};  // kData
   };
-  /// Blocks of shard `index` that have bytes, in order.
-  std::vector<Data> data_of(uint32_t index) const;
-  /// All zeros of shard `index` that are not in large_zeros(), in order.
-  std::vector<BlockNo> zeros_of(uint32_t index) const;
+  /// What shard `index` says, in order of blocks, but for blocks that are
+  /// zeros by large_zeros().
+  std::vector<Item> items_of(uint32_t index) const;
   std::vector<ZeroExtents::Extent> large_zeros() const { return zeros_.all(); }
 
  private:
   struct Entry {
     uint32_t block;
-    uint32_t place;  // kZeroBit: it is zeros; kFree: not in use
+    uint32_t place;  // with one of the bits below, or kFree: not in use
   };
   struct Shard {
     mutable SharedMutex mutex;
@@ -73,6 +77,8 @@ class DirtyIndex {
   };
 
   static constexpr uint32_t kZeroBit = 0x80000000;
+  static constexpr uint32_t kHomeBit = 0x40000000;
+  static constexpr uint32_t kBits = kZeroBit | kHomeBit;
   static constexpr uint32_t kFree = UINT32_MAX;
 
   void insert(uint64_t first, uint64_t count, uint32_t place, uint32_t step);
@@ -80,6 +86,7 @@ class DirtyIndex {
   static uint32_t look_up(const std::vector<Entry>& table, uint64_t block);
   static void put(Shard& shard, Entry entry) OVL_REQUIRES(shard.mutex);
   static void grow(Shard& shard) OVL_REQUIRES(shard.mutex);
+  static Run state_of(uint32_t found, const std::optional<LogPlace>& zeroed);
   Run find_in_piece(uint64_t first, uint64_t max,
                     const ZeroExtents::Piece& piece) const;
   uint64_t untouched_run(uint64_t first, uint64_t max) const;

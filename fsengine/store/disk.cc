@@ -7,6 +7,12 @@
 //            -> part of a block: read, change, hash -> [lock: still the same?]
 //   FLUSH, FUA: one fdatasync of the log for all who wait
 //
+// Blocks that only the base has had until now may go to their place in the
+// store at once, and the record tells no more than their hash: nothing else
+// refers to that place, so it may be overwritten before the record is durable.
+// It saves the copy of folding for what fills a disk. A crash may leave bytes
+// there without a record; they mean nothing.
+//
 // Appending holds the log's lock while the record is copied into the host's
 // cache: the host's file system would take turns there too, and so no
 // acknowledgement ever stands over a hole. Hashing, reading and syncing happen
@@ -36,6 +42,10 @@
 namespace ovl {
 namespace {
 
+// What is placed costs a second sync at the next flush, of a file that grows:
+// worth it for much at once, or when much is waiting for that flush anyway.
+constexpr uint64_t kManyBlocks = 16;
+constexpr uint64_t kManyBytes = 1 << 20;
 constexpr auto kThrottleStep = std::chrono::milliseconds(10);
 
 }  // namespace
@@ -79,7 +89,8 @@ Status Disk::write(uint64_t offset, std::span<const std::byte> bytes,
     const uint64_t into = offset % kBlockSize;
     const bool whole = into == 0 && bytes.size() >= kBlockSize;
     const uint64_t n =
-        whole ? std::min(bytes.size() / kBlockSize, most_record_blocks()) *
+        whole ? whole_blocks(BlockNo{offset / kBlockSize},
+                             bytes.size() / kBlockSize) *
                     kBlockSize
               : std::min<uint64_t>(bytes.size(), kBlockSize - into);
     const auto now = bytes.first(n);
@@ -96,6 +107,8 @@ Status Disk::write(uint64_t offset, std::span<const std::byte> bytes,
 }
 
 Status Disk::zero(uint64_t offset, uint64_t length, Durability durability) {
+  if (base_has_zeros(offset, length))
+    return {};
   OVL_TRY(check_writable());
   Position last{};
   while (length > 0) {
@@ -119,6 +132,25 @@ Status Disk::zero(uint64_t offset, uint64_t length, Durability durability) {
   return finish(last, durability);
 }
 
+// A guest trims what it never wrote: nothing to remember.
+bool Disk::base_has_zeros(uint64_t offset, uint64_t length) const {
+  const auto now = view();
+  while (length > 0) {
+    const uint64_t into = offset % kBlockSize;
+    const DiskView::Piece piece =
+        now->piece_at(BlockNo{offset / kBlockSize}, blocks_for(into + length));
+    const uint64_t part = std::min(length, piece.count * kBlockSize - into);
+    const uint64_t zeros = piece.where == DiskView::Where::kBase
+                               ? base_.zeros_at(offset, part)
+                               : 0;
+    if (zeros == 0)
+      return false;
+    offset += zeros;
+    length -= zeros;
+  }
+  return true;
+}
+
 Status Disk::flush() {
   return finish(last(), Durability::kDurable);
 }
@@ -129,27 +161,91 @@ Status Disk::finish(Position position, Durability durability) {
   return sync_->through(position).in("flush");
 }
 
+// Once more when the disk was full and some of it could be freed.
+template <typename Attempt>
+Result<Position> Disk::with_room(Attempt attempt) {
+  Result<Position> position = attempt();
+  if (position || position.error().code() != ENOSPC)
+    return position;
+  make_room();
+  return attempt();
+}
+
 // A record lies in one segment, behind its header and a block of heads.
 uint64_t Disk::most_record_blocks() const {
   return std::min<uint64_t>(kMaxRecordBlocks, pool_->segment_blocks() - 2);
 }
 
+// How many blocks from `first` on go into one record: those that are alike.
+uint64_t Disk::whole_blocks(BlockNo first, uint64_t most) const {
+  most = std::min(most, most_record_blocks());
+  if (!is_worth_placing(most))
+    return most;
+  const DiskView::Piece piece = view()->piece_at(first, most);
+  return piece.where == DiskView::Where::kBase ? piece.count : most;
+}
+
 Result<Position> Disk::write_blocks(BlockNo first,
                                     std::span<const std::byte> bytes) {
-  return append({RecordKind::kWrite, first, bytes.size() / kBlockSize, bytes,
-                 hash_payload(bytes)});
+  const uint64_t count = bytes.size() / kBlockSize;
+  unsynced_bytes_ += bytes.size();
+  if (is_worth_placing(count) && reserve_home(first, count))
+    return place(first, bytes);
+  return append({RecordKind::kWrite, first, count, bytes, hash_payload(bytes)});
+}
+
+bool Disk::is_worth_placing(uint64_t blocks) const {
+  return blocks >= kManyBlocks || unsynced_bytes_ >= kManyBytes;
+}
+
+// Does nothing stand for the blocks but the base, so that their place in the
+// store is nobody's?
+bool Disk::is_untouched(BlockNo first, uint64_t count) const {
+  const DiskView::Piece piece = view()->piece_at(first, count);
+  return piece.where == DiskView::Where::kBase && piece.count >= count &&
+         store_->is_free(first, count);
+}
+
+bool Disk::reserve_home(BlockNo first, uint64_t count) {
+  const MutexLock lock(mutex_);
+  const auto overlaps = [&](const Range& other) {
+    return to_int(first) < to_int(other.first) + other.count &&
+           to_int(other.first) < to_int(first) + count;
+  };
+  if (!is_untouched(first, count) || std::ranges::any_of(placing_, overlaps))
+    return false;
+  placing_.push_back({first, count});
+  return true;
+}
+
+void Disk::release_home(BlockNo first) {
+  const MutexLock lock(mutex_);
+  std::erase_if(placing_,
+                [first](const Range& range) { return range.first == first; });
+}
+
+// Somebody may write the same blocks meanwhile: then both go to the log, and
+// what stands at home is of no meaning, or of a write that was never done.
+Result<Position> Disk::place(BlockNo first, std::span<const std::byte> bytes) {
+  const uint64_t hash = hash_payload(bytes);
+  const uint64_t count = bytes.size() / kBlockSize;
+  const auto attempt = [&]() -> Result<Position> {
+    OVL_TRY(store_->place(first, bytes));
+    const MutexLock lock(mutex_);
+    if (is_untouched(first, count))
+      return append_locked({RecordKind::kPlaced, first, count, {}, hash});
+    return append_locked({RecordKind::kWrite, first, count, bytes, hash});
+  };
+  auto position = with_room(attempt);
+  release_home(first);
+  return position;
 }
 
 Result<Position> Disk::append(const NewRecord& record) {
-  const auto attempt = [&]() -> Result<Position> {
+  return with_room([&]() -> Result<Position> {
     const MutexLock lock(mutex_);
     return append_locked(record);
-  };
-  auto position = attempt();
-  if (position || position.error().code() != ENOSPC)
-    return position;
-  make_room();
-  return attempt();
+  });
 }
 
 Result<Position> Disk::append_locked(const NewRecord& record) {
@@ -161,6 +257,7 @@ Result<Position> Disk::append_locked(const NewRecord& record) {
   const RecordHead head{record.kind, placed.position, record.first,
                         record.count};
   active_->add(head, placed.segment, placed.block);
+  placed_unsynced_ |= record.kind == RecordKind::kPlaced;
   if (placed.segment != before)
     worker_.wake();
   return placed.position;
@@ -185,17 +282,12 @@ Result<Position> Disk::change_part(uint64_t offset, uint64_t length,
     change(std::span(bytes).subspan(offset % kBlockSize, length));
     const NewRecord record{RecordKind::kWrite, block, 1, bytes,
                            hash_payload(bytes)};
-    const auto attempt = [&]() -> Result<Position> {
+    const auto position = with_room([&]() -> Result<Position> {
       const MutexLock lock(mutex_);
       if (active_ != seen->newer() || entry(*active_) != before)
         return Position{};
       return append_locked(record);
-    };
-    auto position = attempt();
-    if (!position && position.error().code() == ENOSPC) {
-      make_room();
-      position = attempt();
-    }
+    });
     if (!position || *position != Position{})
       return position;
   }

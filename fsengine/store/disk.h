@@ -122,16 +122,26 @@ class Disk {
   Status make_files(int directory, uint64_t fingerprint);
   Status open_files(int directory, uint64_t fingerprint);
   Status replay(const MarkState& mark);
+  Result<bool> has_placed(const RecordHead& head) const;
   void start_log(const LogWriter::Start& start, Position durable);
   LogSync::Work take_unsynced();
 
   Status ensure_log_open();
+  template <typename Attempt>
+  Result<Position> with_room(Attempt attempt);
   Result<Position> append(const NewRecord& record);
   Result<Position> append_locked(const NewRecord& record) OVL_REQUIRES(mutex_);
   Result<Position> write_blocks(BlockNo first,
                                 std::span<const std::byte> bytes);
+  uint64_t whole_blocks(BlockNo first, uint64_t most) const;
+  bool is_worth_placing(uint64_t blocks) const;
+  bool is_untouched(BlockNo first, uint64_t count) const;
+  bool reserve_home(BlockNo first, uint64_t count);
+  void release_home(BlockNo first);
+  Result<Position> place(BlockNo first, std::span<const std::byte> bytes);
   template <typename Change>
   Result<Position> change_part(uint64_t offset, uint64_t length, Change change);
+  bool base_has_zeros(uint64_t offset, uint64_t length) const;
   uint64_t most_record_blocks() const;
   Status finish(Position position, Durability durability);
   Status check_writable();
@@ -169,6 +179,9 @@ class Disk {
   std::shared_ptr<Generation> sealed_ OVL_GUARDED_BY(mutex_);
   std::vector<SegmentRef> recovered_ OVL_GUARDED_BY(mutex_);  // not synced
   std::atomic<bool> log_is_open_ = false;
+  bool placed_unsynced_ OVL_GUARDED_BY(mutex_) = false;
+  std::vector<Range> placing_ OVL_GUARDED_BY(mutex_);  // by writers at work
+  std::atomic<uint64_t> unsynced_bytes_ = 0;
   std::unique_ptr<LogSync> sync_;
 
   std::shared_ptr<const DiskView> view_ OVL_GUARDED_BY(view_mutex_);

@@ -4,9 +4,10 @@
 //
 //   seal     the growing generation becomes the sealed one, a new one takes
 //            its place: one step under the log's lock
-//   fold     log durable through it -> bytes to the store, synced -> map,
-//            synced -> mark, synced -> readers go to the store -> when the last
-//            one that does not is gone, the segments are free
+//   fold     log durable through it, which the mark tells -> bytes to the
+//            store, synced -> map, synced -> mark, synced -> readers go to the
+//            store -> when the last one that does not is gone, the segments
+//            are free
 //
 // At most one generation is sealed and not folded. A sealed view that somebody
 // holds forbids folding what came after it: that would change the blocks of
@@ -57,10 +58,11 @@ Status Disk::fold_sealed() {
   const std::shared_ptr<Generation> generation = sealed();
   if (!generation)
     return {};
-  OVL_TRY(sync_->through(generation->last()));
-  OVL_TRY(fold_generation(*generation, *store_));
-  OVL_TRY(store_->sync());
   const Position folded = generation->last();
+  OVL_TRY(sync_->through(folded));
+  OVL_TRY(change_mark([folded](MarkState& mark) { mark.durable = folded; }));
+  OVL_TRY(fold_generation(*generation, base_, *store_));
+  OVL_TRY(store_->sync());
   OVL_TRY(change_mark([folded](MarkState& mark) { mark.folded = folded; }));
   const MutexLock lock(mutex_);
   sealed_.reset();

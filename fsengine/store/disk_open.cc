@@ -102,20 +102,18 @@ Status Disk::open_files(int directory, uint64_t fingerprint) {
   return replay(mark_->state());
 }
 
-// Segments are known by index before they are opened, so records wait.
+Result<bool> Disk::has_placed(const RecordHead& head) const {
+  std::vector<std::byte> bytes(head.count * kBlockSize);
+  OVL_TRY(store_->read(to_int(head.first) * kBlockSize, bytes));
+  return hash_payload(bytes) == head.payload_hash;
+}
+
 Status Disk::replay(const MarkState& mark) {
-  struct Found {
-    RecordHead head;
-    uint32_t segment;
-  };
-  std::vector<Found> records;
-  const LogExpectation expected{mark.base.fingerprint, blocks_for(size()),
-                                mark.folded, mark.opened_sequence};
-  const FoundLog log =
-      OVL_TRY(read_log(log_directory_.get(), expected,
-                       [&records](const RecordHead& head, uint32_t segment) {
-                         records.push_back({head, segment});
-                       }));
+  const FoundLog log = OVL_TRY(
+      read_log(log_directory_.get(),
+               {mark.base.fingerprint, blocks_for(size()), mark.folded,
+                mark.durable, mark.opened_sequence},
+               [this](const RecordHead& head) { return has_placed(head); }));
   const uint32_t blocks =
       log.segment_blocks != 0 ? log.segment_blocks : options_.segment_blocks;
   pool_ = std::make_unique<SegmentPool>(os_, log_directory_.get(), blocks);
@@ -126,16 +124,17 @@ Status Disk::replay(const MarkState& mark) {
   start_log({log.last, log.last_sequence + 1, mark.base.fingerprint},
             mark.folded);
   const MutexLock lock(mutex_);
-  for (const auto& [head, segment] : records)
+  for (const auto& [head, segment] : log.records)
     active_->add(head, segments[segment], head.payload_block);
   recovered_ = std::move(segments);
+  placed_unsynced_ = !recovered_.empty();
   return {};
 }
 
 void Disk::start_log(const LogWriter::Start& start, Position durable) {
   const MutexLock lock(mutex_);
   writer_ = std::make_unique<LogWriter>(os_, *pool_, start);
-  sync_ = std::make_unique<LogSync>(os_, durable,
+  sync_ = std::make_unique<LogSync>(os_, *store_, durable,
                                     [this] { return take_unsynced(); });
   active_ = std::make_shared<Generation>(blocks_for(size()),
                                          pool_->segment_blocks(), durable);
@@ -147,7 +146,9 @@ LogSync::Work Disk::take_unsynced() {
   std::vector<SegmentRef> segments = std::exchange(recovered_, {});
   for (SegmentRef& segment : writer_->take_unsynced())
     segments.push_back(std::move(segment));
-  return {std::move(segments), writer_->last()};
+  unsynced_bytes_ = 0;
+  return {std::move(segments), std::exchange(placed_unsynced_, false),
+          writer_->last()};
 }
 
 // The mark forgets the log before it goes.

@@ -14,6 +14,8 @@ DiskView::Piece DiskView::piece_at(BlockNo first, uint64_t max) const {
       return {Where::kLog, run.count, generation.get(), run.place};
     if (run.kind == DirtyIndex::Kind::kZeros)
       return {Where::kZeros, run.count, nullptr, {}};
+    if (run.kind == DirtyIndex::Kind::kHome)
+      return {Where::kStore, run.count, nullptr, {}};
     max = run.count;
   }
   const Where where = store_.map().test(first) ? Where::kStore : Where::kBase;

@@ -35,7 +35,7 @@ class DiskView : public BlockSource {
 
   Position last() const { return last_; }
 
-  enum class Where { kLog, kZeros, kStore, kBase };
+  enum class Where { kLog, kZeros, kStore, kBase };  // kStore: at home
   struct Piece {
     Where where = Where::kBase;
     uint64_t count = 0;  // blocks

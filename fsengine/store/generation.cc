@@ -22,10 +22,17 @@ LogPlace Generation::place_of(const SegmentRef& segment, uint32_t block) {
 void Generation::add(const RecordHead& head, const SegmentRef& segment,
                      uint32_t at) {
   const LogPlace place = place_of(segment, at);
-  if (head.kind == RecordKind::kZero)
-    index_.insert_zeros(head.first, head.count, place);
-  else
-    index_.insert_data(head.first, static_cast<uint32_t>(head.count), place);
+  switch (head.kind) {
+    case RecordKind::kZero:
+      index_.insert_zeros(head.first, head.count, place);
+      break;
+    case RecordKind::kPlaced:
+      index_.insert_home(head.first, static_cast<uint32_t>(head.count), place);
+      break;
+    case RecordKind::kWrite:
+      index_.insert_data(head.first, static_cast<uint32_t>(head.count), place);
+      break;
+  }
   last_ = head.position;
 }
 

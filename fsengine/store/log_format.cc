@@ -82,7 +82,10 @@ std::optional<RecordHead> decode_record_head(
   head.durable = load_le<Position>(bytes, 32);
   head.payload_hash = load_le<uint64_t>(bytes, 40);
   head.payload_block = load_le<uint32_t>(bytes, 48);
-  if (head.kind != RecordKind::kWrite && head.kind != RecordKind::kZero)
+  const bool known = head.kind == RecordKind::kWrite ||
+                     head.kind == RecordKind::kZero ||
+                     head.kind == RecordKind::kPlaced;
+  if (!known)
     return std::nullopt;
   return head;
 }

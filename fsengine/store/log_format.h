@@ -42,7 +42,11 @@ struct SegmentHeader {
   bool operator==(const SegmentHeader&) const = default;
 };
 
-enum class RecordKind : uint32_t { kWrite = 1, kZero = 2 };
+enum class RecordKind : uint32_t {
+  kWrite = 1,   // the payload follows
+  kZero = 2,    // the blocks are zeros
+  kPlaced = 3,  // the bytes are at their place in the store
+};
 
 struct RecordHead {
   RecordKind kind = RecordKind::kWrite;

@@ -27,7 +27,7 @@ class LogScan {
   LogScan(int directory, const LogExpectation& expected)
       : directory_(directory), expected_(expected) {}
 
-  Result<FoundLog> run(const RecordVisitor& visit);
+  Result<FoundLog> run(const PlacedCheck& has_placed);
 
  private:
   struct Candidate {
@@ -39,16 +39,18 @@ class LogScan {
   Status add_segment(SegmentReader reader);
   Status put_in_order();
   Status check_start() const;
-  Result<bool> read_segment(Candidate& segment, const RecordVisitor& visit);
+  Result<bool> read_segment(Candidate& segment);
+  void keep(const RecordHead& head, const Candidate& segment);
+  Status cut_unplaced(const PlacedCheck& has_placed);
   Result<bool> is_sound(const RecordHead& head) const;
   Status refuse_damage(size_t torn);
-  uint32_t index_of(const Candidate& segment);
 
   const int directory_;
   const LogExpectation& expected_;
   std::vector<Candidate> segments_;
   std::vector<SegmentReader> headless_;
   FoundLog found_;
+  Position durable_{};  // as what counts says
 };
 
 tl::unexpected<Error> damaged(const std::string& path,
@@ -133,33 +135,52 @@ Result<bool> LogScan::is_sound(const RecordHead& head) const {
          head.count <= expected_.device_blocks - first;
 }
 
-uint32_t LogScan::index_of(const Candidate& segment) {
+void LogScan::keep(const RecordHead& head, const Candidate& segment) {
   const uint32_t number = segment.reader.number();
   if (found_.live.empty() || found_.live.back().number != number)
     found_.live.push_back({number, segment.reader.header()});
-  return static_cast<uint32_t>(found_.live.size() - 1);
+  found_.records.push_back(
+      {head, static_cast<uint32_t>(found_.live.size() - 1)});
 }
 
 // True when the segment was read to its end, false when it is torn.
-Result<bool> LogScan::read_segment(Candidate& segment,
-                                   const RecordVisitor& visit) {
+Result<bool> LogScan::read_segment(Candidate& segment) {
   for (Position at = segment.reader.header().first; at < segment.end;
        at = next(at)) {
     const auto head = OVL_TRY(segment.reader.next_record());
     if (!head || !OVL_TRY(is_sound(*head)))
       return false;
     found_.last = std::max(found_.last, at);
+    durable_ = std::max(durable_, head->durable);
     if (at > expected_.folded)
-      visit(*head, index_of(segment));
+      keep(*head, segment);
   }
   return true;
+}
+
+// Bytes in the store are checked where nothing says that they were synced:
+// those that were may have made way for newer ones since.
+Status LogScan::cut_unplaced(const PlacedCheck& has_placed) {
+  for (size_t i = 0; i < found_.records.size(); ++i) {
+    const RecordHead& head = found_.records[i].head;
+    if (head.kind != RecordKind::kPlaced || head.position <= durable_ ||
+        OVL_TRY(has_placed(head)))
+      continue;
+    found_.last = Position{to_int(head.position) - 1};
+    found_.records.resize(i);
+    break;
+  }
+  const size_t used =
+      found_.records.empty() ? 0 : found_.records.back().segment + 1;
+  found_.live.resize(used);
+  return {};
 }
 
 // Does anything from segment `torn` on say that the record behind the last one
 // was durable?
 Status LogScan::refuse_damage(size_t torn) {
   const Position lost = next(found_.last);
-  Position durable{};
+  Position durable = expected_.durable;
   for (size_t i = torn; i < segments_.size(); ++i) {
     SegmentReader& reader = segments_[i].reader;
     if (i > torn)
@@ -178,25 +199,28 @@ Status LogScan::refuse_damage(size_t torn) {
                      " was on disk and is not valid");
 }
 
-Result<FoundLog> LogScan::run(const RecordVisitor& visit) {
+Result<FoundLog> LogScan::run(const PlacedCheck& has_placed) {
   found_.last = expected_.folded;
+  durable_ = expected_.durable;
   OVL_TRY(find_segments());
   OVL_TRY(put_in_order());
   OVL_TRY(check_start());
   for (size_t i = 0; i < segments_.size(); ++i) {
-    if (OVL_TRY(read_segment(segments_[i], visit)))
+    durable_ = std::max(durable_, segments_[i].reader.header().durable);
+    if (OVL_TRY(read_segment(segments_[i])))
       continue;
     OVL_TRY(refuse_damage(i));
     break;
   }
+  OVL_TRY(cut_unplaced(has_placed));
   return std::move(found_);
 }
 
 }  // namespace
 
 Result<FoundLog> read_log(int directory, const LogExpectation& expected,
-                          const RecordVisitor& visit) {
-  return LogScan(directory, expected).run(visit);
+                          const PlacedCheck& has_placed) {
+  return LogScan(directory, expected).run(has_placed);
 }
 
 }  // namespace ovl

@@ -19,6 +19,7 @@ struct LogExpectation {
   uint64_t fingerprint = 0;
   uint64_t device_blocks = 0;
   Position folded{};
+  Position durable{};
   uint64_t opened_sequence = 0;  // 0: never opened
 };
 
@@ -27,23 +28,29 @@ struct FoundSegment {
   SegmentHeader header;
 };
 
+/// A record that counts; `segment` is an index into FoundLog::live.
+struct FoundRecord {
+  RecordHead head;
+  uint32_t segment = 0;
+};
+
 struct FoundLog {
   /// Those that hold records behind `folded`, in their order.
   std::vector<FoundSegment> live;
+  /// All records behind `folded`, in order.
+  std::vector<FoundRecord> records;
   Position last{};              // of the last record that counts
   uint64_t last_sequence = 0;   // of any segment, void ones included; 0: none
   uint32_t segment_blocks = 0;  // of the segments; 0: there are none
 };
 
-/// A record that counts, and where it is: `segment` is an index into
-/// FoundLog::live.
-using RecordVisitor =
-    std::function<void(const RecordHead& head, uint32_t segment)>;
+/// Has the store the bytes of this kPlaced record?
+using PlacedCheck = std::function<Result<bool>(const RecordHead& head)>;
 
-/// Reads the log in `directory` (workdir/ovl/log) and visits each record
-/// behind `folded`, in order. EUCLEAN when it is damaged, EPROTO when a
-/// segment's version or size is not known here; both name the file.
+/// Reads the log in `directory` (workdir/ovl/log). EUCLEAN when it is damaged,
+/// EPROTO when a segment's version or size is not known here; both name the
+/// file.
 Result<FoundLog> read_log(int directory, const LogExpectation& expected,
-                          const RecordVisitor& visit);
+                          const PlacedCheck& has_placed);
 
 }  // namespace ovl

@@ -35,6 +35,8 @@ Status LogSync::lead() {
 }
 
 Status LogSync::sync(const Work& work) {
+  if (work.placed)
+    OVL_TRY(store_.sync_blocks());
   for (const SegmentRef& segment : work.segments)
     OVL_TRY(os_.fdatasync(segment->fd()).in("log"));
   return {};

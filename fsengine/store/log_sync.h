@@ -8,6 +8,7 @@
 #include "fsengine/base/mutex.h"
 #include "fsengine/base/os.h"
 #include "fsengine/base/result.h"
+#include "fsengine/store/block_store.h"
 #include "fsengine/store/log_format.h"
 #include "fsengine/store/segment_pool.h"
 
@@ -22,11 +23,17 @@ class LogSync {
   /// What to sync, and the last record that is complete then.
   struct Work {
     std::vector<SegmentRef> segments;
+    bool placed = false;  // blocks in the store, too
     Position last{};
   };
   /// All up to `durable` is on disk. `take_work` is called by one at a time.
-  LogSync(Os& os, Position durable, std::function<Work()> take_work)
-      : os_(os), take_work_(std::move(take_work)), durable_(durable) {}
+  /// The store outlives it.
+  LogSync(Os& os, const BlockStore& store, Position durable,
+          std::function<Work()> take_work)
+      : os_(os),
+        store_(store),
+        take_work_(std::move(take_work)),
+        durable_(durable) {}
 
   /// Returns when the record at `wanted` is on disk.
   Status through(Position wanted);
@@ -39,6 +46,7 @@ class LogSync {
   Status sync(const Work& work);
 
   Os& os_;
+  const BlockStore& store_;
   const std::function<Work()> take_work_;
   Mutex mutex_;
   CondVar done_;

@@ -48,6 +48,7 @@ Slot encode_slot(const Numbered& mark) {
   store_le(bytes, 56, state.applied);
   store_le(bytes, 64, state.applied_transaction);
   store_le(bytes, 72, state.catalog);
+  store_le(bytes, 80, state.durable);
   store_le<uint64_t>(bytes, kHashedBytes, XXH64(slot.data(), kHashedBytes, 0));
   return slot;
 }
@@ -62,6 +63,7 @@ MarkState decode_state(std::span<const std::byte> bytes) {
   state.applied = load_le<Position>(bytes, 56);
   state.applied_transaction = load_le<uint32_t>(bytes, 64);
   state.catalog = load_le<uint64_t>(bytes, 72);
+  state.durable = load_le<Position>(bytes, 80);
   return state;
 }
 

@@ -34,6 +34,7 @@ struct MarkState {
   Phase phase = Phase::kWriting;
   BaseIdentity base;
   Position folded{};
+  Position durable{};  // at least so far the log and its blocks are on disk
   uint64_t opened_sequence = 0;
   Position applied{};
   uint32_t applied_transaction = 0;

@@ -61,7 +61,11 @@ Result<bool> SegmentReader::has_payload(const RecordHead& head) {
     return false;
   if (head.kind == RecordKind::kZero)
     return true;
-  if (head.count > kMaxRecordBlocks || cursor_ + head.count > blocks())
+  if (head.count > kMaxRecordBlocks)
+    return false;
+  if (head.kind == RecordKind::kPlaced)
+    return true;
+  if (cursor_ + head.count > blocks())
     return false;
   payload_.resize(head.count * kBlockSize);
   OVL_TRY(read_at(fd_.get(), cursor_ * kBlockSize, payload_).in(path()));

@@ -29,8 +29,8 @@ class SegmentReader {
 
   /// Goes back to the first record.
   void rewind();
-  /// The next record, checked with its payload, or nothing where the valid
-  /// ones end. Errors are those of reading.
+  /// The next record, checked with the payload that follows it, or nothing
+  /// where the valid ones end. Errors are those of reading.
   Result<std::optional<RecordHead>> next_record();
 
   /// The highest position that a valid record behind `position`, anywhere in
