@@ -138,8 +138,11 @@ Result<HoleMap> holes_of(int dir, const std::string& name, uint64_t size) {
 
 // By the count of blocks: asking each file would cost an open. Attributes that
 // are too many for an inode have a block that is counted with the content. A
-// hole that another block of metadata makes up for is taken for zeros.
+// hole that another block of metadata makes up for is taken for zeros. A file
+// with more blocks than a map can tell is more than an image can show.
 bool may_have_holes(const struct statx& st, const XattrSet& xattrs) {
+  if (blocks_for(st.stx_size) > UINT32_MAX)
+    return false;
   constexpr size_t kInodeRoom = 80;
   constexpr size_t kEntry = 16;
   size_t bytes = 0;
