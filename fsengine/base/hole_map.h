@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <span>
 #include <vector>
 
 #include "fsengine/base/interned.h"
@@ -23,6 +24,9 @@ struct HoleMap {
 
   bool operator==(const HoleMap&) const = default;
 };
+
+/// True when `runs` are as HoleMap says, and none reaches beyond 32 bits.
+bool is_in_order(std::span<const DataRun> runs);
 
 struct HoleMapHash {
   uint64_t operator()(const HoleMap& map) const;

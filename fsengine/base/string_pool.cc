@@ -30,4 +30,15 @@ std::string_view StringPool::get(StrRef ref) const {
   return {at + sizeof(length), length};
 }
 
+std::span<const char> StringPool::chunk(size_t index) const {
+  const bool last = index + 1 == chunks_.size();
+  return {chunks_[index].get(), last ? used_in_last_ : kChunkBytes};
+}
+
+std::span<char> StringPool::add_chunk(uint32_t bytes) {
+  chunks_.push_back(std::make_unique<char[]>(kChunkBytes));
+  used_in_last_ = bytes;
+  return {chunks_.back().get(), bytes};
+}
+
 }  // namespace ovl

@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <span>
 #include <string_view>
 #include <vector>
 
@@ -24,8 +26,18 @@ class StringPool {
   /// True when the pool may have no room for another string (4 GiB are used).
   bool full() const { return chunks_.size() >= kMaxChunks; }
 
- private:
+  /// The pool as bytes: reference r is byte r, where 16 bits of length stand,
+  /// and behind them the string. None reaches beyond its chunk; what a chunk
+  /// has no more room for is zeros. All chunks but the last are kChunkBytes.
   static constexpr uint32_t kChunkBytes = 1 << 20;
+  size_t chunk_count() const { return chunks_.size(); }
+  std::span<const char> chunk(size_t index) const;
+
+  /// Room for the bytes of another chunk, to be filled with what chunk() gave.
+  /// REQUIRES: those before are kChunkBytes; bytes <= kChunkBytes; not full().
+  std::span<char> add_chunk(uint32_t bytes);
+
+ private:
   static constexpr uint32_t kMaxChunks = (1 << 12) - 1;
 
   std::vector<std::unique_ptr<char[]>> chunks_;

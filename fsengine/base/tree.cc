@@ -17,12 +17,16 @@ void NodePool::set_entries(NodeId directory, std::vector<Entry> entries) {
   std::ranges::sort(entries, [this](const Entry& a, const Entry& b) {
     return name(a) < name(b);
   });
-  auto array = std::make_unique<Entry[]>(entries.size());
-  std::ranges::copy(entries, array.get());
+  const std::span<Entry> array = new_entries(entries.size());
+  std::ranges::copy(entries, array.begin());
   Node& node = mutable_node(directory);
-  node.entries = array.get();
-  node.entry_count = static_cast<uint32_t>(entries.size());
-  entry_arrays_.push_back(std::move(array));
+  node.entries = array.data();
+  node.entry_count = static_cast<uint32_t>(array.size());
+}
+
+std::span<Entry> NodePool::new_entries(size_t count) {
+  entry_arrays_.push_back(std::make_unique<Entry[]>(count));
+  return {entry_arrays_.back().get(), count};
 }
 
 NodeId NodePool::child(NodeId directory, std::string_view wanted) const {

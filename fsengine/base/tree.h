@@ -123,6 +123,9 @@ class NodePool {
   /// entries of `directory`.
   void set_entries(NodeId directory, std::vector<Entry> entries);
 
+  /// Room for entries that nodes are to have, for as long as the pool lives.
+  std::span<Entry> new_entries(size_t count);
+
   std::span<const Entry> entries(const Node& directory) const {
     return {directory.entries, directory.entry_count};
   }
