@@ -23,6 +23,8 @@ namespace ovl {
 struct Timestamp {
   int64_t sec = 0;
   uint32_t nsec = 0;
+
+  bool operator==(const Timestamp&) const = default;
 };
 
 struct Owner {

@@ -164,6 +164,8 @@ LayerObject object_of(const struct statx& st) {
   object.dev = makedev(st.stx_dev_major, st.stx_dev_minor);
   object.ino = st.stx_ino;
   object.nlink = st.stx_nlink;
+  if (st.stx_mask & STATX_BTIME)
+    object.birth = {st.stx_btime.tv_sec, st.stx_btime.tv_nsec};
   return object;
 }
 
@@ -201,7 +203,7 @@ class HostFile : public BlockSource {
 Result<LayerObject> read_host_object(int dir, const std::string& name) {
   struct statx st {};
   if (::statx(dir, name.c_str(), AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT,
-              STATX_BASIC_STATS, &st) != 0)
+              STATX_BASIC_STATS | STATX_BTIME, &st) != 0)
     return last_error("statx");
   LayerObject object = object_of(st);
   object.name = name;

@@ -3,11 +3,13 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "fsengine/base/block_source.h"
 #include "fsengine/base/hole_map.h"
+#include "fsengine/base/os.h"
 #include "fsengine/base/result.h"
 #include "fsengine/base/tree.h"
 #include "fsengine/base/xattrs.h"
@@ -28,6 +30,7 @@ struct LayerObject {
   uint64_t dev = 0;  // dev and ino tell hard links apart within one scan
   uint64_t ino = 0;
   uint64_t nlink = 1;
+  std::optional<Timestamp> birth;  // where the file system tells it
   XattrSet xattrs;  // carried ones (is_carried_xattr), sorted by name
   std::string target;
   HoleMap holes;

@@ -39,22 +39,36 @@ Status Stack::refuse_visible_unreadable() const {
   return {};
 }
 
+Status Stack::open_layer(LayerRole role, const std::string& path) {
+  auto layer = OVL_TRY(DirLayer::open(path).in(parameter_of(role)));
+  const RootIdentity root =
+      OVL_TRY(identify_root(*layer).in(parameter_of(role)));
+  records_.push_back({role, path, root});
+  if (role == LayerRole::kUpper)
+    layers_[0] = std::move(layer);
+  else
+    layers_.push_back(std::move(layer));
+  return {};
+}
+
 Status Stack::open_layers(const StackOptions& options) {
   layers_.resize(1);
-  for (const std::string& path : options.lowers)
-    layers_.push_back(OVL_TRY(DirLayer::open(path).in("lowerdir")));
-  for (const std::string& path : options.data_only) {
-    layers_.push_back(OVL_TRY(DirLayer::open(path).in("lowerdir")));
-    data_.add(*layers_.back(), static_cast<uint16_t>(layers_.size() - 1));
-  }
   if (options.upper)
-    layers_[0] = OVL_TRY(DirLayer::open(*options.upper).in("upperdir"));
+    OVL_TRY(open_layer(LayerRole::kUpper, *options.upper));
+  for (const std::string& path : options.lowers)
+    OVL_TRY(open_layer(LayerRole::kLower, path));
+  for (const std::string& path : options.data_only)
+    OVL_TRY(open_layer(LayerRole::kDataOnly, path));
   return {};
 }
 
 Result<std::unique_ptr<Stack>> Stack::open(const StackOptions& options) {
   std::unique_ptr<Stack> stack(new Stack());
   OVL_TRY(stack->open_layers(options));
+  for (size_t i = 0; i < options.data_only.size(); ++i) {
+    const size_t index = options.lowers.size() + 1 + i;
+    stack->data_.add(*stack->layers_[index], static_cast<uint16_t>(index));
+  }
 
   NodeId root = kNoNode;
   for (size_t i = options.lowers.size(); i > 0; --i)
@@ -64,8 +78,24 @@ Result<std::unique_ptr<Stack>> Stack::open(const StackOptions& options) {
   if (options.upper)
     root = OVL_TRY(stack->add(0, root, options.family).in("upperdir"));
   stack->merged_root_ = root;
+  stack->scanned_nodes_ = stack->pool_.size();
   if (stack->has_unreadable_)
     OVL_TRY(stack->refuse_visible_unreadable());
+  return stack;
+}
+
+Result<std::unique_ptr<Stack>> Stack::restore(SavedStack saved) {
+  std::unique_ptr<Stack> stack(new Stack());
+  stack->layers_.resize(1);
+  for (const LayerRecord& kept : saved.layers) {
+    OVL_TRY(stack->open_layer(kept.role, kept.path));
+    OVL_TRY(check_root(kept, stack->records_.back()));
+  }
+  stack->records_ = std::move(saved.layers);
+  stack->pool_ = std::move(saved.trees.pool);
+  stack->lower_root_ = saved.trees.lower_root;
+  stack->merged_root_ = saved.trees.merged_root;
+  stack->scanned_nodes_ = stack->pool_.size();
   return stack;
 }
 
