@@ -35,25 +35,6 @@ class GuestTreeBuilder {
   std::vector<NodeId> nodes_;  // of each inode
 };
 
-Node as_guest_node(const Node& source, NodeId id, Ino ino) {
-  Node node = source;
-  node.origin = Origin::kGuest;
-  node.source = id;
-  node.host_ino = to_int(ino);
-  node.host_dir = kNoNode;
-  node.host_name = StrRef{};
-  node.layer = 0;
-  node.marks = kMarkNone;
-  node.has_redirect = false;
-  node.redirect = StrRef{};
-  node.entries = nullptr;
-  node.entry_count = 0;
-  node.content_changed = false;
-  if (node.is_dir())
-    node.lower = kNoNode;
-  return node;
-}
-
 Result<Tree> GuestTreeBuilder::run() {
   for (uint32_t index = 0; index < nodes_.size(); ++index) {
     const FoundInode& inode = scan_.inodes[index];
@@ -81,7 +62,7 @@ Result<NodeId> GuestTreeBuilder::add_node(uint32_t index) {
   if (inode.changed != kNone)
     return input_.pool.add(scan_.changed[inode.changed]);
   return input_.pool.add(
-      as_guest_node(input_.pool[inode.source], inode.source, inode.ino));
+      newer_state(input_.pool, inode.source, to_int(inode.ino)));
 }
 
 Status GuestTreeBuilder::build_directory(uint32_t index) {

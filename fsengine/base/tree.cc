@@ -36,6 +36,25 @@ NodeId NodePool::child(NodeId directory, std::string_view wanted) const {
   return at != all.end() && name(*at) == wanted ? at->node : kNoNode;
 }
 
+Node newer_state(const NodePool& pool, NodeId id, uint64_t guest_ino) {
+  Node node = pool[id];
+  node.origin = Origin::kGuest;
+  node.source = id;
+  node.host_ino = guest_ino;
+  node.host_dir = kNoNode;
+  node.host_name = StrRef{};
+  node.layer = 0;
+  node.marks = kMarkNone;
+  node.has_redirect = false;
+  node.redirect = StrRef{};
+  node.entries = nullptr;
+  node.entry_count = 0;
+  node.content_changed = false;
+  if (node.is_dir())
+    node.lower = kNoNode;
+  return node;
+}
+
 bool same_attributes(const Node& a, const Node& b) {
   if (a.is_device() && (!b.is_device() || a.rdev != b.rdev))
     return false;

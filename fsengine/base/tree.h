@@ -154,6 +154,10 @@ struct Tree {
   NodeId root;
 };
 
+/// For a guest's newer state of `id`, so far the same in all that a tree shows
+/// but entries, of which it has none.
+Node newer_state(const NodePool& pool, NodeId id, uint64_t guest_ino);
+
 /// True when mode, owner, times, flags, device number and attributes agree;
 /// size, content, target and names are not looked at.
 bool same_attributes(const Node& a, const Node& b);

@@ -242,6 +242,18 @@ bool is_upper_object(const NodePool& pool, NodeId node) {
          pool[node].layer == 0;
 }
 
+bool keeps_upper_object(const NodePool& pool, NodeId id) {
+  const NodeId object = layer_object(pool, id);
+  const Node& node = pool[id];
+  if (!is_upper_object(pool, object) || node.content_changed)
+    return false;
+  const Node& old = pool[object];
+  if ((old.marks & kMarkMetacopy) && node.origin == Origin::kGuest)
+    return false;
+  return (old.mode & S_IFMT) == (node.mode & S_IFMT) &&
+         (!node.is_device() || old.rdev == node.rdev);
+}
+
 bool same_carried_attributes(const Node& a, const Node& b, OwnerPolicy owner) {
   Node other = b;
   if (owner == OwnerPolicy::kSquash) {

@@ -67,6 +67,11 @@ NodeId layer_object(const NodePool& pool, NodeId node);
 /// True for an object of upper itself.
 bool is_upper_object(const NodePool& pool, NodeId node);
 
+/// True when `id`, not a directory, can be upper's own object for it, of
+/// which only attributes and names change. A metacopy file that the guest
+/// touched is written in full.
+bool keeps_upper_object(const NodePool& pool, NodeId id);
+
 /// Do the attributes that upper can carry under `owner` agree?
 bool same_carried_attributes(const Node& a, const Node& b, OwnerPolicy owner);
 

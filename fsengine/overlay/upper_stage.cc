@@ -216,23 +216,8 @@ Status UpperStage::finish_dir(uint32_t index) {
   return target_.os.chmod(at, node.mode | 0700);
 }
 
-// Upper's object is the one to keep: only attributes and names may differ. A
-// metacopy file that the guest touched is written in full.
-bool UpperStage::is_reusable(NodeId id) const {
-  const NodePool& pool = target_.pool;
-  const NodeId object = layer_object(pool, id);
-  const Node& node = pool[id];
-  if (!is_upper_object(pool, object) || node.content_changed)
-    return false;
-  const Node& old = pool[object];
-  if ((old.marks & kMarkMetacopy) && node.origin == Origin::kGuest)
-    return false;
-  return (old.mode & S_IFMT) == (node.mode & S_IFMT) &&
-         (!node.is_device() || old.rdev == node.rdev);
-}
-
 bool UpperStage::is_in_place(NodeId node, const Present& present) const {
-  if (!present.exists || !is_reusable(node))
+  if (!present.exists || !keeps_upper_object(target_.pool, node))
     return false;
   const NodeId object = layer_object(target_.pool, node);
   return present.ino == target_.pool[object].host_ino;
@@ -243,7 +228,8 @@ Status UpperStage::make_or_link(NodeId node, const At& at, const Place& here) {
     return link_from(first->second, node, at);
   const NodeId object = layer_object(target_.pool, node);
   // Elsewhere a metacopy file would look for its bytes under another name.
-  if (is_reusable(node) && !(target_.pool[object].marks & kMarkMetacopy)) {
+  if (keeps_upper_object(target_.pool, node) &&
+      !(target_.pool[object].marks & kMarkMetacopy)) {
     return link_from({true, host_path(target_.pool, target_.pool[object])},
                      node, at);
   }
@@ -269,7 +255,7 @@ Status UpperStage::link_from(const Place& place, NodeId node, const At& at) {
 void UpperStage::settle_file(NodeId node, const std::string& path) {
   const NodePool& pool = target_.pool;
   const NodeId object = layer_object(pool, node);
-  if (!is_reusable(node) ||
+  if (!keeps_upper_object(pool, node) ||
       same_carried_attributes(pool[node], pool[object], target_.owner))
     return;
   if (settled_.insert(node).second)

@@ -57,7 +57,6 @@ class UpperStage {
   Status finish_dir(uint32_t index);
   Status make_or_link(NodeId node, const At& at, const Place& here);
   Status link_from(const Place& place, NodeId node, const At& at);
-  bool is_reusable(NodeId id) const;
   bool is_in_place(NodeId node, const Present& present) const;
   void settle_file(NodeId node, const std::string& path);
   void settle_dir(uint32_t index);
