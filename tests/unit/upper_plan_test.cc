@@ -11,7 +11,7 @@
 #include "fsengine/overlay/scan.h"
 #include "tests/support/fake_layer.h"
 #include "tests/support/guest_edit.h"
-#include "tests/support/tree_text.h"
+#include "tests/support/plan_text.h"
 
 namespace ovl {
 namespace {
@@ -39,38 +39,12 @@ class UpperPlanTest : public ::testing::Test {
   }
   Tree merged() const { return {pool_, merged_root_}; }
 
-  // One word a name: `d/` kept or merged, `d/=y` opaque, `d/->/p` redirect,
-  // `f` a file, `f-` a whiteout, `k!` kept as it is.
   std::vector<std::string> plan(bool redirect_dir = true) {
-    const UpperPlan plan = plan_upper({{pool_, lower_root_},
-                                       merged(),
-                                       guest().tree(),
-                                       redirect_dir,
-                                       OwnerPolicy::kKeep});
-    std::vector<std::string> words;
-    for (uint32_t i = 0; i < plan.dirs.size(); ++i)
-      if (plan.dirs[i].wanted)
-        for (const WantedName& wanted : plan.dirs[i].names)
-          words.push_back(join_path(plan.path(i), word(plan, wanted)));
-    return words;
-  }
-
-  static std::string word(const UpperPlan& plan, const WantedName& wanted) {
-    const std::string name(wanted.name);
-    switch (wanted.kind) {
-      case WantedName::Kind::kWhiteout:
-        return name + "-";
-      case WantedName::Kind::kFile:
-        return name;
-      case WantedName::Kind::kKeep:
-        return name + "!";
-      case WantedName::Kind::kDir:
-        break;
-    }
-    const WantedDir& dir = plan.dirs[wanted.dir];
-    if (!dir.redirect.empty())
-      return name + "/->" + dir.redirect;
-    return name + (dir.opaque ? "/=y" : "/");
+    return plan_words(plan_upper({{pool_, lower_root_},
+                                  merged(),
+                                  guest().tree(),
+                                  redirect_dir,
+                                  OwnerPolicy::kKeep}));
   }
 
   FakeLayer upper_{"upper"};
