@@ -103,7 +103,7 @@ Status FileRebase::take_equal(File& file) {
   OVL_TRY(settle_alone(file));
   std::vector<NodeId> candidates = file.peers;
   if (const NodeId now = now_of(file); now != kNoNode)
-    candidates.insert(candidates.begin(), now);
+    candidates.push_back(now);
   std::unordered_set<NodeId> tried;
   for (const NodeId upper : candidates) {
     if (taken_.contains(upper) || !tried.insert(upper).second)

@@ -37,6 +37,7 @@ class GuestModel {
     NodeId base = kNoNode;
     Node node;  // attributes and size; entries and holes are made up by tree()
     bool content_changed = false;
+    uint64_t edits = 0;  // of its bytes
     Blocks blocks;       // of a regular file, holes left out
     std::string target;  // of a symlink
     std::map<std::string, std::shared_ptr<Inode>> children;
@@ -72,7 +73,7 @@ class GuestModel {
     inode.blocks[block] = std::string(kBlockSize, fill);
     inode.node.size =
         std::max(inode.node.size, uint64_t{block + 1} * kBlockSize);
-    inode.content_changed = true;
+    edited(inode);
   }
   void truncate(const std::string& path, uint64_t size) {
     Inode& inode = *at(path);
@@ -85,11 +86,11 @@ class GuestModel {
       last->second.replace(size % kBlockSize, std::string::npos,
                            kBlockSize - size % kBlockSize, '\0');
     inode.node.size = size;
-    inode.content_changed = true;
+    edited(inode);
   }
   void punch(const std::string& path, uint32_t block) {
     at(path)->blocks.erase(block);
-    at(path)->content_changed = true;
+    edited(*at(path));
   }
   void chmod(const std::string& path, uint32_t mode) {
     Node& node = at(path)->node;
@@ -167,6 +168,11 @@ class GuestModel {
    private:
     const Inode& inode_;
   };
+
+  static void edited(Inode& inode) {
+    inode.content_changed = true;
+    ++inode.edits;
+  }
 
   // Which names an inode has: the number of the directory, and the name.
   using Names = std::map<uint64_t, std::set<std::pair<uint64_t, std::string>>>;
