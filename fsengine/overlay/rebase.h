@@ -30,8 +30,8 @@
 
 namespace ovl {
 
-/// Which object of upper now (of `merged`) an object of the base is. No key
-/// has a directory, no two keys one value.
+/// Which object of upper now (of `merged`) an object of the base is; for what
+/// is no directory.
 using NowMap = std::unordered_map<NodeId, NodeId>;
 
 struct RebaseInput {

@@ -38,7 +38,7 @@ FileRebase::File& FileRebase::find_or_add(NodeId guest) {
 void FileRebase::add_name(NodeId guest, NodeId lower, NodeId peer) {
   File& file = find_or_add(guest);
   ++file.names;
-  file.shows_through &= lower != kNoNode && lower == file.object;
+  file.shows_through &= lower == file.object;
   const bool usable =
       is_upper_object(input_.pool, peer) && !input_.pool[peer].is_dir();
   if (usable)

@@ -126,7 +126,15 @@ class RandomGuest {
     else if (below(4) == 0)
       guest_.punch(path, block());
     else
-      guest_.write(path, fill(), block());
+      overwrite(path);
+  }
+
+  // The size may stay, or grow.
+  void overwrite(const std::string& path) {
+    const uint64_t old = guest_[path].node.size;
+    guest_.write(path, fill(), block());
+    if (below(2) == 0 && old > 0)
+      guest_.truncate(path, old);
   }
 
   void change_attributes(const std::string& path) {

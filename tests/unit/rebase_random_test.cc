@@ -186,6 +186,7 @@ class Session {
     const NodeId tree = guest_.tree();
     const auto rebased = rebase(tree, redirect_dir);
     ASSERT_TRUE(rebased) << rebased.error().what();
+    check_is_of_merged(rebased->guest.root);
     const Status published = publish_tree(rebased->guest, redirect_dir);
     ASSERT_TRUE(published) << published.error().what();
     const NodeId before = merged_;
@@ -258,6 +259,26 @@ class Session {
                                            : guest_.number_of(id)));
     });
     ASSERT_EQ(actual.lines(), expected.lines());
+  }
+
+  // Nothing of an earlier upper is left in the tree.
+  void check_is_of_merged(NodeId tree) {
+    std::set<NodeId> of_merged;
+    collect_upper(merged_, of_merged);
+    std::set<NodeId> met;
+    collect_upper(tree, met);
+    EXPECT_TRUE(std::ranges::includes(of_merged, met));
+  }
+
+  // The objects of upper that nodes of a tree are, or are states of.
+  void collect_upper(NodeId id, std::set<NodeId>& objects) {
+    const NodePool& pool = layers_.pool();
+    if (const NodeId object = layer_object(pool, id);
+        is_upper_object(pool, object))
+      objects.insert(object);
+    if (pool[id].is_dir())
+      for (const Entry& entry : pool.entries(id))
+        collect_upper(entry.node, objects);
   }
 
   // A file that kept its names, in directories that kept theirs, and its

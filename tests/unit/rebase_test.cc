@@ -201,6 +201,15 @@ TEST_F(RebaseTest, LastBlockOfAFileMayBeAPart) {
   EXPECT_THAT(plan(), ElementsAre("f="));
 }
 
+TEST_F(RebaseTest, LastBytesOfAFileCount) {
+  upper_.file("f", kA + "ab");
+  guest().create("f");
+  guest().write("f", 'a');
+  guest().write("f", 'a', 1);
+  guest().truncate("f", kBlockSize + 2);
+  EXPECT_THAT(plan(), ElementsAre("f"));
+}
+
 TEST_F(RebaseTest, AttributesOfAFoundFileSettleInPlace) {
   upper_.file("f", kA).mtime_sec = 1'700'000'000;
   guest().create("f", S_IFREG | 0600);
@@ -350,6 +359,16 @@ TEST_F(RebaseTest, WhatIsKnownGoesBeforeWhatIsAlike) {
   EXPECT_THAT(plan(), UnorderedElementsAre("f", "g="));
 }
 
+TEST_F(RebaseTest, TwoFilesOfTheBaseDoNotBecomeOne) {
+  base_.file("f", kA);
+  base_.file("g", kA);
+  upper_.file("f", kA);
+  upper_.link("f", "g");
+  know("f", "f");
+  know("g", "f");
+  EXPECT_THAT(plan(), UnorderedElementsAre("f=", "g"));
+}
+
 TEST_F(RebaseTest, LinksAreValuesWithoutBytes) {
   base_.symlink("moved", "1");
   upper_.symlink("moved", "1");
@@ -375,6 +394,7 @@ TEST_F(RebaseTest, DevicesAreComparedByTheirNumber) {
     guest().create(name, S_IFCHR | 0600).node.rdev = DeviceNo::of(1, 3);
   guest().create("pipe", S_IFIFO | 0600);
   EXPECT_THAT(plan(), UnorderedElementsAre("same=", "other", "pipe="));
+  EXPECT_EQ(pool_[rebased("other")].source, kNoNode);
 }
 
 TEST_F(RebaseTest, MetacopyFileStaysUntilItIsTouched) {
