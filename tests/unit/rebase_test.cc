@@ -480,6 +480,16 @@ TEST_F(RebaseTest, RedirectIsFoundAgain) {
   EXPECT_TRUE(is_unchanged());
 }
 
+TEST_F(RebaseTest, RedirectThatStandsIsKeptWithoutRedirects) {
+  redirect_dir_ = false;
+  lower_.dir("D");
+  lower_.file("D/l", kA);
+  upper_.whiteout("D");
+  upper_.dir("E", {{"trusted.overlay.redirect", "/D"}});
+  guest().rename("D", "E");
+  EXPECT_TRUE(is_unchanged());
+}
+
 TEST_F(RebaseTest, DirectoryThatMovesOnKeepsItsFiles) {
   lower_.dir("D");
   lower_.file("D/l", kA);
@@ -571,17 +581,25 @@ TEST_F(CopiedDirectoryTest, ShowsThroughWhenItIsMovedBack) {
   EXPECT_THAT(plan(), IsEmpty());
 }
 
-TEST_F(RebaseTest, FirstWriteBackFindsWhatItWouldWithout) {
+// Upper is what the image was made from.
+class FirstWriteBackTest : public RebaseTest {
+ protected:
+  void start() {
+    guest();
+    merged_root_ = base_root_;
+    for (const NodeId object : upper_objects({pool_, base_root_}))
+      now_[object] = object;
+  }
+};
+
+TEST_F(FirstWriteBackTest, FindsWhatItWouldWithout) {
   lower_.dir("d");
   lower_.file("d/l", kA);
   base_.dir("u");
   base_.file("u/f", kA);
   base_.file("g", kA);
   base_.symlink("s", "1");
-  guest();
-  merged_root_ = base_root_;
-  for (const NodeId object : upper_objects({pool_, base_root_}))
-    now_[object] = object;
+  start();
   EXPECT_TRUE(is_unchanged());
   EXPECT_EQ(rebased_->kept.size(), 2U);
   guest().chmod("g", 0600);
@@ -589,6 +607,22 @@ TEST_F(RebaseTest, FirstWriteBackFindsWhatItWouldWithout) {
   guest().create("d/n");
   EXPECT_THAT(plan(), UnorderedElementsAre("u!", "g=", "t=", "d/", "d/n"));
   EXPECT_EQ(rebased_->kept.size(), 2U);
+}
+
+// Below p all is as it was, and yet q has the names of what p was.
+TEST_F(FirstWriteBackTest, CopyInAMovedDirectoryIsNotTheFileThatStayed) {
+  lower_.dir("p");
+  base_.dir("p");
+  base_.dir("p/s");
+  base_.file("p/s/f", kA);
+  start();
+  guest().rename("p", "q");
+  guest().mkdir("p");
+  guest().rename("q/s", "p/s");
+  guest().mkdir("q/s");
+  guest().copy("p/s/f", "q/s/f");
+  EXPECT_THAT(plan(), UnorderedElementsAre("p/=y", "p/s/", "p/s/f=", "q/->/p",
+                                           "q/s/=y", "q/s/f"));
 }
 
 TEST_F(RebaseTest, ErrorOfReadingIsPassedOn) {
