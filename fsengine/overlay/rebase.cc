@@ -25,12 +25,14 @@
 //                    3 or one that merged has under one of its names, with
 //                      the same value: type, target, device number; size,
 //                      holes and bytes, by reading both;
-//                    4 or is made anew, in full.
+//                    4 or, for a file, one of the same value and time that
+//                      merged has anywhere, and nobody else took;
+//                    5 or is made anew, in full.
 //
 // Each object of upper is taken by at most one of the guest's, or two files of
 // the guest would become one: what is known (2) goes before what only looks
-// alike (3). All names of a guest's object lead to one node, so a hard link is
-// never split.
+// alike (3, 4). All names of a guest's object lead to one node, so a hard link
+// is never split.
 //
 // A node whose attributes, and a directory whose entries, are those of what
 // it was found to be is that very node. So a guest that did nothing since the
@@ -107,7 +109,8 @@ class TreeRebase {
 
   /// Comes up again, and returns the root.
   Result<NodeId> build() {
-    OVL_TRY(files_.decide());
+    OVL_TRY(files_.decide(left_out_upper_ ? FileRebase::Search::kPaths
+                                          : FileRebase::Search::kAll));
     NodeId root = kNoNode;
     for (uint32_t i = static_cast<uint32_t>(dirs_.size()); i-- > 0;) {
       root = OVL_TRY(finish(dirs_[i]));
@@ -156,10 +159,12 @@ class TreeRebase {
   void visit_dir(Dir dir, NodeId peer) {
     const bool same =
         dir.kept ? dir.guest == peer : is_lower_object(pool_, dir.guest);
-    if (same && extent_ == Extent::kTouched)
-      dirs_[dir.parent].nodes[dir.slot] = dir.guest;
-    else
+    if (!same || extent_ == Extent::kAll) {
       dirs_.push_back(std::move(dir));
+      return;
+    }
+    dirs_[dir.parent].nodes[dir.slot] = dir.guest;
+    left_out_upper_ |= dir.kept;
   }
 
   // What the directory under name `slot` of dirs_[parent] is: `lower` and
@@ -251,6 +256,7 @@ class TreeRebase {
   std::vector<Dir> dirs_;                       // parents before children
   std::unordered_map<NodeId, NodeId> by_part_;  // merged's, of upper
   bool copies_in_full_ = false;
+  bool left_out_upper_ = false;  // a directory of upper was not looked at
 };
 
 Result<NodeId> rebase_tree(const RebaseInput& input) {

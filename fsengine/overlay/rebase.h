@@ -60,8 +60,8 @@ struct Rebased {
   Tree guest;
   /// The regular files of the base's upper in `now`, each in one of both,
   /// sorted, but for metacopy files, whose bytes are in a lower. Once the plan
-  /// is carried out, upper has the very file still, if under other names and
-  /// with other attributes:
+  /// is carried out, upper has the very file still, under the same inode
+  /// number, if with other names and attributes (its time, too):
   std::vector<NodeId> kept;
   /// or has it no more, and its bytes with it.
   std::vector<NodeId> lost;

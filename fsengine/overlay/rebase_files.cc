@@ -3,6 +3,8 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <map>
+#include <tuple>
 
 #include "fsengine/overlay/same_content.h"
 #include "fsengine/overlay/upper_plan.h"
@@ -49,8 +51,8 @@ NodeId FileRebase::result(NodeId guest) const {
   return files_[index_.at(guest)].result;
 }
 
-// What is known goes first, so that nothing else can take its object of upper.
-Status FileRebase::decide() {
+// The surest first, so that nothing else can take its object of upper.
+Status FileRebase::decide(Search search) {
   std::vector<size_t> unknown;
   for (size_t i = 0; i < files_.size(); ++i) {
     File& file = files_[i];
@@ -59,9 +61,13 @@ Status FileRebase::decide() {
     else if (!OVL_TRY(take_known(file)))
       unknown.push_back(i);
   }
-  for (const size_t i : unknown)
-    OVL_TRY(take_equal(files_[i]));
-  return {};
+  std::vector<size_t> alone;
+  for (const size_t i : unknown) {
+    OVL_TRY(settle_alone(files_[i]));
+    if (!OVL_TRY(take_equal(files_[i], peers_and_now(files_[i]))))
+      alone.push_back(i);
+  }
+  return search == Search::kAll ? take_moved(alone) : Status();
 }
 
 bool FileRebase::is_lower_as_it_is(const File& file) const {
@@ -77,14 +83,18 @@ NodeId FileRebase::now_of(const File& file) const {
 
 Result<bool> FileRebase::take_known(File& file) {
   const NodeId now = now_of(file);
-  if (now == kNoNode || !is_known(file, now) || taken_.contains(now))
+  if (now == kNoNode || taken_.contains(now) || !file.same_content ||
+      !has_same_value(file.guest, now))
     return false;
   OVL_TRY(take(file, now));
   return true;
 }
 
-bool FileRebase::is_known(const File& file, NodeId upper) const {
-  return file.same_content && has_same_value(file.guest, upper);
+std::vector<NodeId> FileRebase::peers_and_now(const File& file) const {
+  std::vector<NodeId> candidates = file.peers;
+  if (const NodeId now = now_of(file); now != kNoNode)
+    candidates.push_back(now);
+  return candidates;
 }
 
 // All but the bytes of a file: its type, target, device number, or size.
@@ -99,39 +109,64 @@ bool FileRebase::has_same_value(NodeId guest, NodeId upper) const {
   return !a.is_device() || a.rdev == b.rdev;
 }
 
-Status FileRebase::take_equal(File& file) {
-  OVL_TRY(settle_alone(file));
-  std::vector<NodeId> candidates = file.peers;
-  if (const NodeId now = now_of(file); now != kNoNode)
-    candidates.push_back(now);
+Result<bool> FileRebase::take_equal(File& file,
+                                    const std::vector<NodeId>& candidates) {
   std::unordered_set<NodeId> tried;
   for (const NodeId upper : candidates) {
-    if (taken_.contains(upper) || !tried.insert(upper).second)
+    if (!may_be(file, upper) || !tried.insert(upper).second)
       continue;
     if (tried.size() > kMaxComparisons)
-      break;
-    if (OVL_TRY(is_equal(file, upper)))
-      return take(file, upper);
+      return false;
+    if (OVL_TRY(has_same_bytes(file, upper))) {
+      OVL_TRY(take(file, upper));
+      return true;
+    }
   }
-  return {};
+  return false;
 }
 
-Result<bool> FileRebase::is_equal(const File& file, NodeId upper) const {
+// What can be told without reading.
+bool FileRebase::may_be(const File& file, NodeId upper) const {
   const NodePool& pool = input_.pool;
-  if (!has_same_value(file.guest, upper))
+  if (taken_.contains(upper) || !has_same_value(file.guest, upper))
     return false;
+  return !pool[upper].is_regular() ||
+         data_runs(pool, pool[file.guest]) == data_runs(pool, pool[upper]);
+}
+
+Result<bool> FileRebase::has_same_bytes(const File& file, NodeId upper) const {
+  const NodePool& pool = input_.pool;
   if (!pool[upper].is_regular())
     return true;
+  const auto runs = data_runs(pool, pool[upper]);
   const bool shared =
       file.same_content && data_of(pool, file.object) == data_of(pool, upper);
-  const auto runs = data_runs(pool, pool[file.guest]);
-  if (shared || runs != data_runs(pool, pool[upper]))
-    return shared;
-  if (runs.empty())
+  if (runs.empty() || shared)
     return true;
   const auto ours = OVL_TRY(input_.content(file.result));
   const auto theirs = OVL_TRY(input_.content(upper));
   return same_content(*ours, *theirs, runs);
+}
+
+// Moved since an earlier write-back made it, or its directory was: size and
+// time tell who it may be, as its path did.
+Status FileRebase::take_moved(const std::vector<size_t>& alone) {
+  if (alone.empty())
+    return {};
+  const NodePool& pool = input_.pool;
+  const auto looks = [&pool](NodeId id) {
+    const Node& node = pool[id];
+    return std::tuple(node.size, node.mtime_sec, node.mtime_nsec);
+  };
+  std::map<decltype(looks(kNoNode)), std::vector<NodeId>> by_looks;
+  for (const NodeId upper : upper_objects({pool, input_.merged}))
+    if (pool[upper].is_regular() && !taken_.contains(upper))
+      by_looks[looks(upper)].push_back(upper);
+  for (const size_t i : alone)
+    if (const auto at = by_looks.find(looks(files_[i].guest));
+        at != by_looks.end() && pool[files_[i].guest].is_regular())
+      OVL_TRY(take_equal(files_[i], at->second));
+  return {};
 }
 
 // A metacopy file that gets another name or loses one would look for its bytes

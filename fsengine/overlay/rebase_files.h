@@ -22,7 +22,10 @@ class FileRebase {
   /// lowers, and merged has `peer`; either may be kNoNode.
   void add_name(NodeId guest, NodeId lower, NodeId peer);
 
-  Status decide();
+  /// kPaths: some names were left out, so an object of upper may be taken that
+  /// nobody told of; only those under names that were added are looked at.
+  enum class Search { kPaths, kAll };
+  Status decide(Search search);
 
   /// What stands for `guest`. REQUIRES: a name of it was added; decided.
   NodeId result(NodeId guest) const;
@@ -42,10 +45,12 @@ class FileRebase {
   bool is_lower_as_it_is(const File& file) const;
   NodeId now_of(const File& file) const;
   Result<bool> take_known(File& file);
-  Status take_equal(File& file);
-  bool is_known(const File& file, NodeId upper) const;
+  Result<bool> take_equal(File& file, const std::vector<NodeId>& candidates);
+  Status take_moved(const std::vector<size_t>& alone);
+  std::vector<NodeId> peers_and_now(const File& file) const;
   bool has_same_value(NodeId guest, NodeId upper) const;
-  Result<bool> is_equal(const File& file, NodeId upper) const;
+  bool may_be(const File& file, NodeId upper) const;
+  Result<bool> has_same_bytes(const File& file, NodeId upper) const;
   Status take(File& file, NodeId upper);
   Status settle_alone(File& file);
   Node state_of(NodeId guest) const;

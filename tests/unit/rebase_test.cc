@@ -348,6 +348,27 @@ TEST_F(RebaseTest, TwoFilesThatAreAlikeDoNotBecomeOne) {
   EXPECT_THAT(plan(), UnorderedElementsAre("f=", "g"));
 }
 
+TEST_F(RebaseTest, FileThatMovedOnIsFoundBySizeAndTime) {
+  upper_.file("f", kA).mtime_sec = 1'700'000'000;
+  upper_.file("g", kB).mtime_sec = 1'700'000'000;
+  upper_.file("h", kA).mtime_sec = 7;
+  guest().create("new");
+  guest().write("new", 'b');
+  guest().create("newer");
+  guest().write("newer", 'b');
+  EXPECT_THAT(plan(), UnorderedElementsAre("new=", "newer"));
+  EXPECT_EQ(rebased("new"), merged("g"));
+}
+
+TEST_F(RebaseTest, FileInItsPlaceGoesBeforeOneThatMoved) {
+  upper_.file("z", kA).mtime_sec = 1'700'000'000;
+  for (const char* name : {"a", "z"}) {
+    guest().create(name);
+    guest().write(name, 'a');
+  }
+  EXPECT_THAT(plan(), UnorderedElementsAre("a", "z="));
+}
+
 TEST_F(RebaseTest, WhatIsKnownGoesBeforeWhatIsAlike) {
   base_.file("f", kA);
   base_.link("f", "g");
@@ -607,6 +628,15 @@ TEST_F(FirstWriteBackTest, FindsWhatItWouldWithout) {
   guest().create("d/n");
   EXPECT_THAT(plan(), UnorderedElementsAre("u!", "g=", "t=", "d/", "d/n"));
   EXPECT_EQ(rebased_->kept.size(), 2U);
+}
+
+TEST_F(FirstWriteBackTest, CopyOfAFileThatNobodyTouchedIsAFileOfItsOwn) {
+  base_.dir("u");
+  base_.file("u/f", kA);
+  start();
+  now_.clear();
+  guest().copy("u/f", "g");
+  EXPECT_THAT(plan(), UnorderedElementsAre("u!", "g"));
 }
 
 // Below p all is as it was, and yet q has the names of what p was.
