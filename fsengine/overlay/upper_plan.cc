@@ -260,6 +260,8 @@ bool same_carried_attributes(const Node& a, const Node& b, OwnerPolicy owner) {
     other.uid = a.uid;
     other.gid = a.gid;
   }
+  if (a.is_symlink() && b.is_symlink())
+    other.mode = a.mode;
   return same_attributes(a, other);
 }
 

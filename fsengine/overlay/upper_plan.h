@@ -72,7 +72,8 @@ bool is_upper_object(const NodePool& pool, NodeId node);
 /// touched is written in full.
 bool keeps_upper_object(const NodePool& pool, NodeId id);
 
-/// Do the attributes that upper can carry under `owner` agree?
+/// Do the attributes that upper can carry under `owner` agree? The host's
+/// symlinks have no permissions of their own.
 bool same_carried_attributes(const Node& a, const Node& b, OwnerPolicy owner);
 
 }  // namespace ovl

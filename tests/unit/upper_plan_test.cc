@@ -235,6 +235,12 @@ TEST_F(UpperPlanTest, LinkToALowerFileCopiesUpBothNames) {
   EXPECT_THAT(plan(), UnorderedElementsAre("a", "b"));
 }
 
+TEST_F(UpperPlanTest, PermissionsOfASymlinkAreNoReasonToCopyItUp) {
+  lower_.symlink("l", "x");
+  guest().chmod("l", 0755);
+  EXPECT_THAT(plan(), IsEmpty());
+}
+
 TEST_F(UpperPlanTest, UntouchedPartOfUpperIsKept) {
   upper_.dir("u");
   upper_.file("u/f");
