@@ -11,153 +11,19 @@
 #include <gtest/gtest.h>
 #include <unistd.h>
 
-#include <cstdlib>
 #include <iostream>
 #include <random>
 #include <set>
 
-#include "fsengine/overlay/dir_layer.h"
-#include "fsengine/overlay/empty_directory.h"
-#include "fsengine/overlay/merge.h"
 #include "fsengine/overlay/rebase.h"
-#include "fsengine/overlay/scan.h"
 #include "fsengine/overlay/upper_plan.h"
-#include "fsengine/overlay/upper_stage.h"
+#include "tests/support/host_layers.h"
 #include "tests/support/random_guest.h"
 #include "tests/support/temp_dir.h"
 #include "tests/support/tree_text.h"
-#include "tests/support/wrap_os.h"
 
 namespace ovl {
 namespace {
-
-using ContentPtr = Result<std::unique_ptr<BlockSource>>;
-using Lines = std::vector<std::string>;
-
-// OVL_RANDOM_SEEDS asks for more, for a soak.
-uint64_t fixed_seeds() {
-  const char* count = std::getenv("OVL_RANDOM_SEEDS");
-  return count == nullptr ? 20 : std::strtoull(count, nullptr, 10);
-}
-
-// No host crashes here, and all else that syncs is not waited for.
-class QuickOs : public WrapOs {
- public:
-  QuickOs() : WrapOs(host_os()) {}
-  Status syncfs(int) override { return {}; }
-};
-
-// How upper is written.
-struct Way {
-  const char* name;
-  bool privileged;
-  std::vector<bool> redirect_dir;  // one of them for each write-back
-
-  XattrFamily family() const {
-    return privileged ? XattrFamily::kTrusted : XattrFamily::kUser;
-  }
-  OwnerPolicy owner() const {
-    return privileged ? OwnerPolicy::kKeep : OwnerPolicy::kSquash;
-  }
-};
-
-// Layers read into a pool.
-class Layers {
- public:
-  Layers(const Way& way, const Lines& lowers) : way_(way) {
-    layers_.resize(1);
-    for (const std::string& path : lowers)
-      layers_.push_back(*DirLayer::open(path));
-    for (size_t i = lowers.size(); i > 0; --i)
-      lower_ = fold(*layers_[i], static_cast<uint16_t>(i), lower_);
-  }
-
-  // Reads upper as it is now; nodes of earlier calls stay.
-  NodeId read_upper(const std::string& path) {
-    layers_[0] = *DirLayer::open(path);
-    return fold(*layers_[0], 0, lower_);
-  }
-
-  ContentPtr content(NodeId id) const {
-    const Node& node = pool_[id];
-    return layers_[node.layer]->open_file(
-        host_path(pool_, node),
-        {node.host_ino, node.size, node.mtime_sec, node.mtime_nsec});
-  }
-
-  NodePool& pool() { return pool_; }
-  Tree lower() const { return {pool_, lower_}; }
-
- private:
-  NodeId fold(const Layer& layer, uint16_t index, NodeId below) {
-    const auto scan = *scan_layer(layer, index, way_.family(), pool_);
-    DataLayers none(pool_);
-    auto root =
-        merge_layer(layer, scan.root, below, {pool_, none, way_.family()});
-    EXPECT_TRUE(root) << root.error().what();
-    return *root;
-  }
-
-  const Way& way_;
-  NodePool pool_;
-  std::vector<std::unique_ptr<Layer>> layers_;
-  NodeId lower_ = kNoNode;
-};
-
-// Everything that a tree shows, a line a name.
-class Description {
- public:
-  Description(const Tree& tree, const Way& way,
-              std::function<ContentPtr(NodeId)> content)
-      : tree_(tree), way_(way), content_(std::move(content)) {
-    add(tree.root, "/");
-  }
-  const Lines& lines() const { return lines_; }
-
- private:
-  void add(NodeId id, const std::string& path) {
-    const Node& node = tree_.pool[id];
-    std::string line = path + " " + std::to_string(node.mode) + " " +
-                       std::to_string(node.mtime_sec) + " " +
-                       std::to_string(node.size) + " " + value(id, node);
-    if (way_.owner() == OwnerPolicy::kKeep)
-      line += " " + std::to_string(node.uid);
-    for (const Xattr& xattr : tree_.pool.xattrs.get(node.xattrs))
-      line += " " + xattr.name + "=" + xattr.value;
-    lines_.push_back(line);
-    if (!node.is_dir())
-      return;
-    for (const Entry& entry : tree_.pool.entries(id))
-      add(entry.node, join_path(path, tree_.pool.name(entry)));
-  }
-
-  std::string value(NodeId id, const Node& node) {
-    const auto [first, is_new] = first_line_.emplace(id, lines_.size());
-    if (!is_new)
-      return "as " + std::to_string(first->second);
-    if (node.is_symlink())
-      return std::string(tree_.pool.strings.get(node.target));
-    return node.is_regular() ? bytes(id, node) : "";
-  }
-
-  std::string bytes(NodeId id, const Node& node) {
-    std::string runs;
-    for (const DataRun& run : data_runs(tree_.pool, node))
-      runs += std::to_string(run.first_block) + "+" +
-              std::to_string(run.blocks) + " ";
-    std::string all(node.size, '?');
-    const auto source = content_(id);
-    EXPECT_TRUE(source &&
-                (*source)->read(0, std::as_writable_bytes(std::span(all))));
-    return runs + std::to_string(std::hash<std::string>()(all));
-  }
-
-  const Tree tree_;
-  const Way& way_;
-  const std::function<ContentPtr(NodeId)> content_;
-  std::map<NodeId, size_t> first_line_;
-  Lines lines_;
-};
 
 // One image, from its layout on.
 class Session {
@@ -166,9 +32,7 @@ class Session {
           const std::string& staging)
       : way_(way),
         lowers_(lowers),
-        upper_path_(upper),
-        upper_(open_dir(upper)),
-        staging_(open_dir(staging)),
+        upper_(way, upper, staging),
         layers_(way, lowers),
         base_(layers_.read_upper(upper)),
         merged_(base_),
@@ -187,10 +51,12 @@ class Session {
     const auto rebased = rebase(tree, redirect_dir);
     ASSERT_TRUE(rebased) << rebased.error().what();
     check_is_of_merged(rebased->guest.root);
-    const Status published = publish_tree(rebased->guest, redirect_dir);
+    const Status published =
+        upper_.write(layers_, {merged_, rebased->guest.root, redirect_dir},
+                     [this](NodeId id) { return content(id); });
     ASSERT_TRUE(published) << published.error().what();
     const NodeId before = merged_;
-    merged_ = layers_.read_upper(upper_path_);
+    merged_ = layers_.read_upper(upper_.path());
     check_shown(tree);
     check_untouched(before);
     follow(*rebased);
@@ -227,29 +93,9 @@ class Session {
          .guest_ino = [this](NodeId id) { return guest_.number_of(id); }});
   }
 
-  Status publish_tree(const Tree& tree, bool redirect_dir) {
-    const UpperTarget target{
-        .os = os_,
-        .pool = layers_.pool(),
-        .upper = upper_.get(),
-        .staging = staging_.get(),
-        .family = way_.family(),
-        .owner = way_.owner(),
-        .privileged = way_.privileged,
-        .content = [this](NodeId id) { return content(id); }};
-    const UpperPlan plan = plan_upper({layers_.lower(),
-                                       {layers_.pool(), merged_},
-                                       tree,
-                                       redirect_dir,
-                                       way_.owner()});
-    const PublishPlan steps = OVL_TRY(UpperStage(target, plan).run());
-    OVL_TRY(publish(os_, upper_.get(), staging_.get(), steps));
-    return empty_directory(os_, staging_.get());
-  }
-
   void check_shown(NodeId tree) {
     Layers fresh(way_, lowers_);
-    const NodeId shown = fresh.read_upper(upper_path_);
+    const NodeId shown = fresh.read_upper(upper_.path());
     const Description actual({fresh.pool(), shown}, way_,
                              [&](NodeId id) { return fresh.content(id); });
     const Description expected({layers_.pool(), tree}, way_, [&](NodeId id) {
@@ -343,12 +189,9 @@ class Session {
     EXPECT_TRUE(again->lost.empty());
   }
 
-  QuickOs os_;
   const Way& way_;
   const Lines lowers_;
-  const std::string upper_path_;
-  const Fd upper_;
-  const Fd staging_;
+  HostUpper upper_;
   Layers layers_;
   const NodeId base_;
   NodeId merged_;
@@ -411,11 +254,7 @@ TEST_P(RebaseRandomTest, UpperFollowsTheGuest) {
   const Way& way = GetParam();
   if (way.privileged && ::geteuid() != 0)
     GTEST_SKIP() << "needs root: attributes in trusted.*, owners";
-  const uint64_t fresh = std::random_device()();
-  std::cout << "fresh seed " << fresh << "\n";
-  std::vector<uint64_t> seeds{fresh};
-  for (uint64_t seed = 1; seed <= fixed_seeds(); ++seed)
-    seeds.push_back(seed);
+  const std::vector<uint64_t> seeds = random_seeds(20);
   size_t untouched = 0;
   size_t kept = 0;
   size_t lost = 0;
