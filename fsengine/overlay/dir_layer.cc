@@ -16,23 +16,35 @@ namespace ovl {
 namespace {
 
 // overlayfs clones the mount of a layer without its submounts: do the same
-// where we may, so that both see what lies under them.
-Fd open_root(const std::string& path) {
-  const long tree = ::syscall(SYS_open_tree, AT_FDCWD, path.c_str(),
-                              OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC);
-  if (tree < 0)
-    return Fd(::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-  const Fd clone(static_cast<int>(tree));
-  return Fd(::openat(clone.get(), ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+// where we may, so that both see what lies under them. Nothing that is mounted
+// later may reach the clone.
+Fd clone_mount(const std::string& path) {
+  const long fd = ::syscall(SYS_open_tree, AT_FDCWD, path.c_str(),
+                            OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC);
+  Fd clone(static_cast<int>(fd));
+  mount_attr alone{};
+  alone.propagation = MS_PRIVATE;
+  if (clone.is_open() && ::syscall(SYS_mount_setattr, clone.get(), "",
+                                   AT_EMPTY_PATH, &alone, sizeof(alone)) != 0)
+    return Fd();
+  return clone;
+}
+
+Fd open_root(const Fd& clone, const std::string& path) {
+  constexpr int kFlags = O_RDONLY | O_DIRECTORY | O_CLOEXEC;
+  return Fd(clone.is_open() ? ::openat(clone.get(), ".", kFlags)
+                            : ::open(path.c_str(), kFlags));
 }
 
 }  // namespace
 
 Result<std::unique_ptr<Layer>> DirLayer::open(const std::string& path) {
-  Fd root = open_root(path);
+  Fd mount = clone_mount(path);
+  Fd root = open_root(mount, path);
   if (!root.is_open())
     return last_error(path);
-  return std::unique_ptr<Layer>(new DirLayer(path, std::move(root)));
+  return std::unique_ptr<Layer>(
+      new DirLayer(path, std::move(mount), std::move(root)));
 }
 
 Result<LayerObject> DirLayer::root() const {

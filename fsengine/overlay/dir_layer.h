@@ -22,10 +22,15 @@ class DirLayer : public Layer {
       const std::string& path, const Stamp& stamp) const override;
 
  private:
-  DirLayer(std::string name, Fd root)
-      : name_(std::move(name)), root_(std::move(root)) {}
+  DirLayer(std::string name, Fd mount, Fd root)
+      : name_(std::move(name)),
+        mount_(std::move(mount)),
+        root_(std::move(root)) {}
 
   std::string name_;
+  // Of the layer without its submounts, or not open. A mount that nothing
+  // holds is dissolved, and every path through it takes a lock of the system's.
+  Fd mount_;
   Fd root_;
 };
 
