@@ -72,11 +72,8 @@ Result<LayerObject> DirLayer::find(const std::string& path) const {
       .in(join_path(name_, path));
 }
 
-Result<std::unique_ptr<BlockSource>> DirLayer::open_file(
-    const std::string& path, const Stamp& stamp) const {
-  Fd fd =
-      OVL_TRY(open_beneath(root_.get(), path, O_RDONLY | O_NONBLOCK).in(name_));
-  return open_host_file(std::move(fd), stamp).in(join_path(name_, path));
+Result<Fd> DirLayer::open_dir(const std::string& path) const {
+  return open_beneath(root_.get(), path, O_PATH | O_DIRECTORY).in(name_);
 }
 
 }  // namespace ovl

@@ -18,8 +18,7 @@ class DirLayer : public Layer {
   Result<LayerObject> root() const override;
   Result<std::vector<LayerObject>> list(const std::string& path) const override;
   Result<LayerObject> find(const std::string& path) const override;
-  Result<std::unique_ptr<BlockSource>> open_file(
-      const std::string& path, const Stamp& stamp) const override;
+  Result<Fd> open_dir(const std::string& path) const override;
 
  private:
   DirLayer(std::string name, Fd mount, Fd root)

@@ -23,45 +23,55 @@ class NodeContent : public BlockSource {
   const uint64_t size_;
 };
 
+Stamp stamp_of(const Node& node) {
+  return {node.host_ino, node.size, node.mtime_sec, node.mtime_nsec};
+}
+
 }  // namespace
 
 std::unique_ptr<BlockSource> FileReader::content(NodeId id) {
   return std::make_unique<NodeContent>(*this, id, stack_.pool()[id].size);
 }
 
-Result<FileReader::File> FileReader::open(NodeId id) const {
+Result<FileReader::Handle> FileReader::open_dir(NodeId id) {
+  if (Handle dir = dirs_.find(id))
+    return dir;
+  const NodePool& pool = stack_.pool();
+  const Node& node = pool[id];
+  return dirs_.keep(
+      id, OVL_TRY(stack_.layer(node.layer).open_dir(host_path(pool, node))));
+}
+
+Result<Fd> FileReader::open(NodeId id) {
   const Node& node = stack_.pool()[id];
-  const Stamp stamp{node.host_ino, node.size, node.mtime_sec, node.mtime_nsec};
-  return File(OVL_TRY(stack_.layer(node.layer)
-                          .open_file(host_path(stack_.pool(), node), stamp)));
+  const Handle dir = OVL_TRY(open_dir(node.host_dir));
+  return open_host_file(dir->get(),
+                        std::string(stack_.pool().strings.get(node.host_name)));
 }
 
-Result<FileReader::File> FileReader::find_or_open(NodeId id) {
-  Shard& shard = shards_[to_int(id) % kShards];
-  {
-    const std::lock_guard lock(shard.mutex);
-    if (const auto at = shard.by_id.find(id); at != shard.by_id.end()) {
-      shard.recent.splice(shard.recent.begin(), shard.recent, at->second);
-      return at->second->file;
-    }
-  }
-  const File file = OVL_TRY(open(id));
-  const std::lock_guard lock(shard.mutex);
-  if (shard.by_id.contains(id))
+// The process may have used up its descriptors for something else.
+Result<Fd> FileReader::open_or_make_room(NodeId id) {
+  auto file = open(id);
+  if (file || (file.error().code() != EMFILE && file.error().code() != ENFILE))
     return file;
-  shard.recent.push_front({id, file});
-  shard.by_id[id] = shard.recent.begin();
-  if (shard.recent.size() > kFilesPerShard) {
-    shard.by_id.erase(shard.recent.back().id);
-    shard.recent.pop_back();
-  }
-  return file;
+  files_.clear();
+  dirs_.clear();
+  return open(id);
 }
 
+// What is read whole is done with: a stream over small files would only push
+// out those that are read in parts.
 Status FileReader::read_content(NodeId id, uint64_t offset,
                                 std::span<std::byte> out) {
-  const File file = OVL_TRY(find_or_open(id));
-  return file->read(offset, out);
+  const Stamp stamp = stamp_of(stack_.pool()[id]);
+  if (out.size() == stamp.size) {
+    const Fd file = OVL_TRY(open_or_make_room(id));
+    return read_host_file(file.get(), stamp, offset, out);
+  }
+  Handle file = files_.find(id);
+  if (!file)
+    file = files_.keep(id, OVL_TRY(open_or_make_room(id)));
+  return read_host_file(file->get(), stamp, offset, out);
 }
 
 Status FileReader::read(NodeId id, uint64_t offset, std::span<std::byte> out) {

@@ -3,15 +3,15 @@
 
 #include <cstddef>
 #include <functional>
-#include <list>
 #include <memory>
 #include <mutex>
 #include <span>
 #include <string>
-#include <unordered_map>
 #include <unordered_set>
 
 #include "fsengine/base/block_source.h"
+#include "fsengine/overlay/descriptor_cache.h"
+#include "fsengine/overlay/host_file.h"
 #include "fsengine/overlay/stack.h"
 
 namespace ovl {
@@ -19,9 +19,10 @@ namespace ovl {
 /// Where messages for the operator go, one line each. Safe for any thread.
 using Report = std::function<void(const std::string& line)>;
 
-/// Reads the content of layers' files in place, with a bounded set of open
-/// files. A file that is not what the scan saw gives EIO, and is reported
-/// once, with its path. Safe for concurrent use; the stack outlives it.
+/// Reads the content of layers' files in place, with bounded sets of open
+/// files and directories. A file that is not what the scan saw gives EIO, and
+/// is reported once, with its path. Safe for concurrent use; the stack
+/// outlives it.
 class FileReader {
  public:
   FileReader(const Stack& stack, Report report)
@@ -35,28 +36,18 @@ class FileReader {
   std::unique_ptr<BlockSource> content(NodeId id);
 
  private:
-  using File = std::shared_ptr<const BlockSource>;
-  struct OpenFile {
-    NodeId id;
-    File file;
-  };
-  struct Shard {
-    std::mutex mutex;
-    std::list<OpenFile> recent;  // most recently used first
-    std::unordered_map<NodeId, std::list<OpenFile>::iterator> by_id;
-  };
+  using Handle = DescriptorCache::Handle;
 
-  static constexpr size_t kShards = 16;
-  static constexpr size_t kFilesPerShard = 24;
-
-  Result<File> open(NodeId id) const;
-  Result<File> find_or_open(NodeId id);
+  Result<Handle> open_dir(NodeId id);
+  Result<Fd> open(NodeId id);
+  Result<Fd> open_or_make_room(NodeId id);
   Status read_content(NodeId id, uint64_t offset, std::span<std::byte> out);
   tl::unexpected<Error> drifted(NodeId id, const Error& cause);
 
   const Stack& stack_;
   const Report report_;
-  Shard shards_[kShards];
+  DescriptorCache files_{descriptor_budget()};
+  DescriptorCache dirs_{descriptor_budget()};
   std::mutex reported_mutex_;
   std::unordered_set<NodeId> reported_;
 };

@@ -13,8 +13,8 @@
 #include <cerrno>
 #include <climits>
 
+#include "fsengine/base/fd.h"
 #include "fsengine/base/paths.h"
-#include "fsengine/base/read_at.h"
 #include "fsengine/base/units.h"
 #include "fsengine/overlay/xattr_family.h"
 
@@ -169,35 +169,6 @@ LayerObject object_of(const struct statx& st) {
   return object;
 }
 
-class HostFile : public BlockSource {
- public:
-  HostFile(Fd fd, const Stamp& stamp) : fd_(std::move(fd)), stamp_(stamp) {}
-
-  uint64_t size() const override { return stamp_.size; }
-
-  Status read(uint64_t offset, std::span<std::byte> out) const override {
-    OVL_TRY(read_at(fd_.get(), offset, out));
-    return check_stamp();
-  }
-
-  // After the read, so that bytes of a changed file are never passed on.
-  Status check_stamp() const {
-    struct stat st {};
-    if (::fstat(fd_.get(), &st) != 0)
-      return last_error("fstat");
-    if (!S_ISREG(st.st_mode) || st.st_ino != stamp_.ino ||
-        static_cast<uint64_t>(st.st_size) != stamp_.size ||
-        st.st_mtim.tv_sec != stamp_.mtime_sec ||
-        static_cast<uint32_t>(st.st_mtim.tv_nsec) != stamp_.mtime_nsec)
-      return system_error(ESTALE, "file changed since it was scanned");
-    return {};
-  }
-
- private:
-  Fd fd_;
-  Stamp stamp_;
-};
-
 }  // namespace
 
 Result<LayerObject> read_host_object(int dir, const std::string& name) {
@@ -213,12 +184,6 @@ Result<LayerObject> read_host_object(int dir, const std::string& name) {
   if (S_ISREG(object.mode) && may_have_holes(st, object.xattrs))
     object.holes = OVL_TRY(holes_of(dir, name, st.stx_size));
   return object;
-}
-
-Result<std::unique_ptr<BlockSource>> open_host_file(Fd fd, const Stamp& stamp) {
-  auto file = std::make_unique<HostFile>(std::move(fd), stamp);
-  OVL_TRY(file->check_stamp());
-  return std::unique_ptr<BlockSource>(std::move(file));
 }
 
 }  // namespace ovl

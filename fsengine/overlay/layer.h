@@ -7,7 +7,7 @@
 #include <string>
 #include <vector>
 
-#include "fsengine/base/block_source.h"
+#include "fsengine/base/fd.h"
 #include "fsengine/base/hole_map.h"
 #include "fsengine/base/os.h"
 #include "fsengine/base/result.h"
@@ -36,15 +36,6 @@ struct LayerObject {
   HoleMap holes;
 };
 
-/// What a file was when the layer was scanned; a file that is not so any more
-/// has drifted (inode, size or modification time differ, or it is gone).
-struct Stamp {
-  uint64_t ino = 0;
-  uint64_t size = 0;
-  int64_t mtime_sec = 0;
-  uint32_t mtime_nsec = 0;
-};
-
 /// One layer of the stack: a directory. Paths are relative to its root, ""
 /// is the root, and never pass through a symlink. Safe for concurrent use.
 class Layer {
@@ -63,10 +54,8 @@ class Layer {
   /// The object at `path`; ENOENT when there is none, or a symlink leads there.
   virtual Result<LayerObject> find(const std::string& path) const = 0;
 
-  /// The bytes of regular file `path`. Reading fails with ESTALE once the
-  /// file is not what `stamp` says.
-  virtual Result<std::unique_ptr<BlockSource>> open_file(
-      const std::string& path, const Stamp& stamp) const = 0;
+  /// Directory `path`, to open files in: see HostFile.
+  virtual Result<Fd> open_dir(const std::string& path) const = 0;
 };
 
 }  // namespace ovl

@@ -34,7 +34,6 @@ class FakeLayer : public Layer {
     LayerObject& object = add(path, S_IFREG | 0644);
     object.size = content.size();
     object.xattrs = std::move(xattrs);
-    contents_[path] = content;
     return object;
   }
   LayerObject& whiteout(const std::string& path) { return add(path, S_IFCHR); }
@@ -51,7 +50,6 @@ class FakeLayer : public Layer {
     LayerObject copy = old;
     copy.name = split_path(name).name;
     objects_[name] = copy;
-    contents_[name] = contents_[path];
   }
   LayerObject& operator[](const std::string& path) { return objects_.at(path); }
 
@@ -77,27 +75,13 @@ class FakeLayer : public Layer {
     return at->second;
   }
 
-  Result<std::unique_ptr<BlockSource>> open_file(const std::string& path,
-                                                 const Stamp&) const override {
-    return std::unique_ptr<BlockSource>(new Content(contents_.at(path)));
+  Result<Fd> open_dir(const std::string&) const override {
+    return fail(ENOTSUP, "a layer in memory");
   }
 
   std::string unreadable;  // a directory that cannot be listed
 
  private:
-  class Content : public BlockSource {
-   public:
-    explicit Content(std::string bytes) : bytes_(std::move(bytes)) {}
-    uint64_t size() const override { return bytes_.size(); }
-    Status read(uint64_t offset, std::span<std::byte> out) const override {
-      std::memcpy(out.data(), bytes_.data() + offset, out.size());
-      return {};
-    }
-
-   private:
-    std::string bytes_;
-  };
-
   LayerObject& add(const std::string& path, uint32_t mode) {
     LayerObject object;
     object.name = split_path(path).name;
@@ -108,7 +92,6 @@ class FakeLayer : public Layer {
 
   std::string name_;
   std::map<std::string, LayerObject> objects_;
-  std::map<std::string, std::string> contents_;
   uint64_t next_ino_ = 1;
 };
 

@@ -1,0 +1,65 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "fsengine/overlay/host_file.h"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+
+#include <atomic>
+#include <cerrno>
+
+#include "fsengine/base/paths.h"
+#include "fsengine/base/read_at.h"
+
+namespace ovl {
+namespace {
+
+// A FIFO that took the file's place must not hold us up.
+constexpr int kFlags = O_RDONLY | O_NONBLOCK | O_NOFOLLOW | O_CLOEXEC;
+
+// To read without marking as read is for owners: the first refusal tells.
+int open_quietly(int dir, const char* name) {
+  static std::atomic<bool> refused = false;
+  if (!refused) {
+    const int fd = ::openat(dir, name, kFlags | O_NOATIME);
+    if (fd >= 0 || errno != EPERM)
+      return fd;
+    refused = true;
+  }
+  return ::openat(dir, name, kFlags);
+}
+
+bool is_as_stamped(const struct stat& st, const Stamp& stamp) {
+  return S_ISREG(st.st_mode) && st.st_ino == stamp.ino &&
+         static_cast<uint64_t>(st.st_size) == stamp.size &&
+         st.st_mtim.tv_sec == stamp.mtime_sec &&
+         static_cast<uint32_t>(st.st_mtim.tv_nsec) == stamp.mtime_nsec;
+}
+
+}  // namespace
+
+// One name needs no walk that could be led astray: the directory was reached
+// beneath the layer's root, and O_NOFOLLOW covers the name. A data-only layer
+// has a path here.
+Result<Fd> open_host_file(int dir, const std::string& name) {
+  if (name.find('/') != std::string::npos)
+    return open_beneath(dir, name, kFlags);
+  Fd file(open_quietly(dir, name.c_str()));
+  if (!file.is_open())
+    return last_error("open");
+  return file;
+}
+
+// Looked at after the read, so that bytes of a changed file are never passed
+// on.
+Status read_host_file(int fd, const Stamp& stamp, uint64_t offset,
+                      std::span<std::byte> out) {
+  OVL_TRY(read_at(fd, offset, out));
+  struct stat st {};
+  if (::fstat(fd, &st) != 0)
+    return last_error("fstat");
+  if (!is_as_stamped(st, stamp))
+    return system_error(ESTALE, "file changed since it was scanned");
+  return {};
+}
+
+}  // namespace ovl

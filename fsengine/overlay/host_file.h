@@ -1,0 +1,33 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <string>
+
+#include "fsengine/base/fd.h"
+#include "fsengine/base/result.h"
+
+namespace ovl {
+
+/// What a file was when the layer was scanned. A file that is not so any more
+/// has drifted: it is gone, or inode, size or modification time differ.
+struct Stamp {
+  uint64_t ino = 0;
+  uint64_t size = 0;
+  int64_t mtime_sec = 0;
+  uint32_t mtime_nsec = 0;
+};
+
+/// Opens regular file `name` of a layer for reading, in `dir`, which
+/// Layer::open_dir gave, and through no symlink. Whether it is what the scan
+/// saw is not looked at before it is read. Errors name the call.
+Result<Fd> open_host_file(int dir, const std::string& name);
+
+/// Fills `out`, and then looks at the file that was read: ESTALE when it is
+/// not what `stamp` says. REQUIRES: offset + out.size() <= stamp.size.
+Status read_host_file(int fd, const Stamp& stamp, uint64_t offset,
+                      std::span<std::byte> out);
+
+}  // namespace ovl
