@@ -32,6 +32,7 @@ ImageOptions image_options(const DeviceConfig& config, bool writable) {
 
 Result<std::unique_ptr<Device>> Device::open(DeviceConfig config, Os& os) {
   OVL_TRY(check_layers(config));
+  raise_descriptor_limit();
   std::unique_ptr<Device> device(new Device(std::move(config), os));
   if (device->config_.work)
     device->places_ = OVL_TRY(Places::open(device->config_));

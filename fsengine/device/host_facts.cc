@@ -2,6 +2,7 @@
 #include "fsengine/device/host_facts.h"
 
 #include <linux/capability.h>
+#include <sys/resource.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -35,6 +36,14 @@ XattrFamily default_family() {
 bool kernel_follows_redirects() {
   return module_parameter("redirect_dir") ||
          module_parameter("redirect_always_follow");
+}
+
+void raise_descriptor_limit() {
+  rlimit limit{};
+  if (::getrlimit(RLIMIT_NOFILE, &limit) != 0)
+    return;
+  limit.rlim_cur = limit.rlim_max;
+  ::setrlimit(RLIMIT_NOFILE, &limit);  // without it fewer files stay open
 }
 
 }  // namespace ovl

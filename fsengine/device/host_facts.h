@@ -15,4 +15,7 @@ XattrFamily default_family();
 /// Will the kernel's overlayfs follow a redirect with default options?
 bool kernel_follows_redirects();
 
+/// Lets this process open as many files as its hard limit allows.
+void raise_descriptor_limit();
+
 }  // namespace ovl
