@@ -73,7 +73,7 @@ def print_targets(rows):
 def bench(space, args):
     sizes = TINY if args.tiny else FULL
     report = {"runs": args.runs, "start": bench_starts(args, sizes["starts"])}
-    report["reads"] = bench_reads(ovltest.BUILD, sizes["reads"], args.runs,
+    report["reads"] = bench_reads(space, sizes["reads"], args.runs,
                                   sizes["requests"])
     print_reads(report["reads"])
     report["tar"] = bench_tar(space, sizes["reads"], args.runs)

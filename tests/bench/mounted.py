@@ -1,11 +1,12 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """`tar c` of the tree, mounted from the device by nbdfuse and a loop device,
 beside the same on `nbdkit file` with a raw copy of the image."""
+import shutil
 import subprocess
 import time
 
 import ovltest
-from trees import make_files
+from reads import tree_and_image
 
 
 def seconds_to_tar(mount):
@@ -27,16 +28,13 @@ def bench_mounted(space, trees, runs):
     """`trees`: title to (count, bytes) of the files."""
     report = {}
     for title, (count, size) in trees.items():
-        where = space.fresh("tar")
-        tree, image = make_files(where / "tree", count, size), where / "image"
-        with ovltest.Server(space, f"lowerdir={tree}") as server:
-            ovltest.run("nbdcopy", f"nbd+unix:///?socket={server.socket}",
-                        image)
+        tree, image = tree_and_image(space, count, size)
         times = {"ovl": [], "file": []}
         for _ in range(runs):
             times["ovl"].append(
                 measure(space, ovltest.PLUGIN, f"lowerdir={tree}"))
             times["file"].append(measure(space, "file", image))
+        shutil.rmtree(tree.parent)
         best = {name: min(all_times) for name, all_times in times.items()}
         report[title] = {**best, "ratio": best["file"] / best["ovl"]}
     return report

@@ -1,12 +1,9 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Reading the device beside `nbdkit file` on a raw copy of the same image, in
 the host's cache."""
-import contextlib
-import pathlib
-import subprocess
-import tempfile
-import time
+import shutil
 
+import ovltest
 from trees import make_files
 
 MIB = 1 << 20
@@ -18,67 +15,55 @@ SHAPES = {"sequential 1 MiB": (MIB, False),
           "random 4 KiB": (4096, True)}
 
 
-@contextlib.contextmanager
-def served(where, *parameters):
-    sock = where / "sock"
-    process = subprocess.Popen(["nbdkit", "-f", "-U", str(sock),
-                                *map(str, parameters)])
-    try:
-        while not sock.exists():
-            if process.poll() is not None:
-                raise RuntimeError(f"nbdkit ended: {process.returncode}")
-            time.sleep(0.01)
-        yield f"nbd+unix:///?socket={sock}"
-    finally:
-        process.terminate()
-        process.wait()
-        sock.unlink(missing_ok=True)
-
-
-def seconds_to_read(build, uri, shape, connections, requests):
+def seconds_to_read(server, shape, connections, requests):
     size, is_random = SHAPES[shape]
-    options = ["--random", str(requests)] if is_random else []
-    done = subprocess.run(
-        [build / "tests" / "read_device", "--request", str(size),
-         "--connections", str(connections), *options, uri],
-        check=True, stdout=subprocess.PIPE, text=True)
-    return float(done.stdout)
+    options = ["--random", requests] if is_random else []
+    return float(ovltest.run(
+        ovltest.BUILD / "tests" / "read_device", "--request", size,
+        "--connections", connections, *options, uri_of(server)))
 
 
-def copy_image(plugin, tree, image, where):
-    with served(where, plugin, f"lowerdir={tree}") as uri:
-        subprocess.run(["nbdcopy", uri, str(image)], check=True)
+def uri_of(server):
+    return f"nbd+unix:///?socket={server.socket}"
 
 
-def compare(build, where, tree, runs, requests):
+def compare(space, tree, image, runs, requests):
     """Each by a server of its own, in turn, run by run; the best of each."""
-    plugin, image = build / "ovl.so", where / "image"
-    copy_image(plugin, tree, image, where)
+    servers = {"ovl": (ovltest.PLUGIN, f"lowerdir={tree}"),
+               "file": ("file", image)}
     results = {}
     for shape in SHAPES:
         for connections in CONNECTIONS:
-            times = {"ovl": [], "file": []}
+            times = {name: [] for name in servers}
             for _ in range(runs):
-                for name, served_by in (("ovl", [plugin, f"lowerdir={tree}"]),
-                                        ("file", ["file", image])):
-                    with served(where, *served_by) as uri:
+                for name, (plugin, param) in servers.items():
+                    with ovltest.Server(space, param, plugin=plugin,
+                                        options=["-r"]) as server:
                         times[name].append(seconds_to_read(
-                            build, uri, shape, connections, requests))
+                            server, shape, connections, requests))
             best = {name: min(all_times) for name, all_times in times.items()}
             results[f"{shape}, {connections}"] = {
                 **best, "ratio": best["file"] / best["ovl"]}
     return results
 
 
-def bench_reads(build, trees, runs, requests):
+def tree_and_image(space, count, size):
+    """Files, and a raw copy of the image that the plugin makes of them."""
+    where = space.fresh("files")
+    tree, image = make_files(where / "tree", count, size), where / "image"
+    with ovltest.Server(space, f"lowerdir={tree}") as server:
+        ovltest.run("nbdcopy", uri_of(server), image)
+    return tree, image
+
+
+def bench_reads(space, trees, runs, requests):
     """`trees`: title to (count, bytes) of the files."""
     report = {}
     for title, (count, size) in trees.items():
-        with tempfile.TemporaryDirectory(prefix="ovl-bench-") as name:
-            where = pathlib.Path(name)
-            tree = make_files(where / "tree", count, size)
-            report[title] = {"file_bytes": size, "ways": compare(
-                build, where, tree, runs, requests)}
+        tree, image = tree_and_image(space, count, size)
+        report[title] = {"file_bytes": size, "ways": compare(
+            space, tree, image, runs, requests)}
+        shutil.rmtree(tree.parent)
     return report
 
 
