@@ -101,6 +101,7 @@ struct Node {
   StrRef redirect{};             // kLayer: see has_redirect
   bool has_redirect = false;     // of a directory or a metacopy file
   uint8_t flags = kFlagNone;
+  uint32_t ctime_tag = 0;  // kLayer: see ctime_tag_of; 0: not known
 
   bool is_dir() const { return S_ISDIR(mode); }
   bool is_regular() const { return S_ISREG(mode); }

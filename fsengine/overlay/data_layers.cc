@@ -33,6 +33,7 @@ Result<NodeId> DataLayers::find(std::string_view path) {
     node.size = object->size;
     node.mtime_sec = object->mtime_sec;
     node.mtime_nsec = object->mtime_nsec;
+    node.ctime_tag = object->ctime_tag;
     node.holes = pool_.hole_maps.intern(object->holes);
     return pool_.add(node);
   }

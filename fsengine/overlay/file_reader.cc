@@ -4,6 +4,8 @@
 #include <algorithm>
 #include <cerrno>
 
+#include "fsengine/base/paths.h"
+
 namespace ovl {
 
 namespace {
@@ -24,7 +26,9 @@ class NodeContent : public BlockSource {
 };
 
 Stamp stamp_of(const Node& node) {
-  return {node.host_ino, node.size, node.mtime_sec, node.mtime_nsec};
+  const bool ours = node.layer == 0;  // we change the status ourselves
+  return {node.host_ino, node.size, node.mtime_sec, node.mtime_nsec,
+          ours ? 0 : node.ctime_tag};
 }
 
 }  // namespace
@@ -61,8 +65,8 @@ Result<Fd> FileReader::open_or_make_room(NodeId id) {
 
 // What is read whole is done with: a stream over small files would only push
 // out those that are read in parts.
-Status FileReader::read_content(NodeId id, uint64_t offset,
-                                std::span<std::byte> out) {
+Result<Since> FileReader::read_content(NodeId id, uint64_t offset,
+                                       std::span<std::byte> out) {
   const Stamp stamp = stamp_of(stack_.pool()[id]);
   if (out.size() == stamp.size) {
     const Fd file = OVL_TRY(open_or_make_room(id));
@@ -83,20 +87,34 @@ Status FileReader::read(NodeId id, uint64_t offset, std::span<std::byte> out) {
   std::ranges::fill(out.subspan(content.size()), std::byte{0});
   if (content.empty())
     return {};
-  if (auto status = read_content(data, offset, content); !status)
-    return drifted(data, status.error());
+  const auto since = read_content(data, offset, content);
+  if (!since)
+    return drifted(data, since.error());
+  if (*since == Since::kTouched)
+    touched(data);
   return {};
 }
 
 tl::unexpected<Error> FileReader::drifted(NodeId id, const Error& cause) {
-  const Node& node = stack_.pool()[id];
-  const Error error(EIO, "read " + stack_.layer(node.layer).name() + "/" +
-                             host_path(stack_.pool(), node) + ": " +
-                             cause.what());
+  const Error error(EIO, "read " + name_of(id) + ": " + cause.what());
   const std::lock_guard lock(reported_mutex_);
   if (reported_.insert(id).second)
     report_(error.what());
   return tl::unexpected(error);
+}
+
+void FileReader::touched(NodeId id) {
+  if (!touch_reported_.exchange(true))
+    report_(name_of(id) +
+            ": owner, mode, attributes or links changed since it was scanned; "
+            "its bytes are taken for the same, and so are those of others "
+            "like it, in silence");
+}
+
+std::string FileReader::name_of(NodeId id) const {
+  const Node& node = stack_.pool()[id];
+  return join_path(stack_.layer(node.layer).name(),
+                   host_path(stack_.pool(), node));
 }
 
 }  // namespace ovl

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #pragma once
 
+#include <atomic>
 #include <cstddef>
 #include <functional>
 #include <memory>
@@ -21,8 +22,9 @@ using Report = std::function<void(const std::string& line)>;
 
 /// Reads the content of layers' files in place, with bounded sets of open
 /// files and directories. A file that is not what the scan saw gives EIO, and
-/// is reported once, with its path. Safe for concurrent use; the stack
-/// outlives it.
+/// is reported once, with its path. When it is, but for its status, that is
+/// told of one file: a tree that is linked elsewhere has many. Safe for
+/// concurrent use; the stack outlives it.
 class FileReader {
  public:
   FileReader(const Stack& stack, Report report)
@@ -41,13 +43,17 @@ class FileReader {
   Result<Handle> open_dir(NodeId id);
   Result<Fd> open(NodeId id);
   Result<Fd> open_or_make_room(NodeId id);
-  Status read_content(NodeId id, uint64_t offset, std::span<std::byte> out);
+  Result<Since> read_content(NodeId id, uint64_t offset,
+                             std::span<std::byte> out);
   tl::unexpected<Error> drifted(NodeId id, const Error& cause);
+  void touched(NodeId id);
+  std::string name_of(NodeId id) const;
 
   const Stack& stack_;
   const Report report_;
   DescriptorCache files_{descriptor_budget()};
   DescriptorCache dirs_{descriptor_budget()};
+  std::atomic<bool> touch_reported_ = false;
   std::mutex reported_mutex_;
   std::unordered_set<NodeId> reported_;
 };

@@ -28,14 +28,28 @@ int open_quietly(int dir, const char* name) {
   return ::openat(dir, name, kFlags);
 }
 
-bool is_as_stamped(const struct stat& st, const Stamp& stamp) {
-  return S_ISREG(st.st_mode) && st.st_ino == stamp.ino &&
-         static_cast<uint64_t>(st.st_size) == stamp.size &&
-         st.st_mtim.tv_sec == stamp.mtime_sec &&
-         static_cast<uint32_t>(st.st_mtim.tv_nsec) == stamp.mtime_nsec;
+bool has_drifted(const struct stat& st, const Stamp& stamp) {
+  return !S_ISREG(st.st_mode) || st.st_ino != stamp.ino ||
+         static_cast<uint64_t>(st.st_size) != stamp.size ||
+         st.st_mtim.tv_sec != stamp.mtime_sec ||
+         static_cast<uint32_t>(st.st_mtim.tv_nsec) != stamp.mtime_nsec;
+}
+
+bool is_touched(const struct stat& st, const Stamp& stamp) {
+  return stamp.ctime_tag != 0 &&
+         stamp.ctime_tag !=
+             ctime_tag_of(st.st_ctim.tv_sec,
+                          static_cast<uint32_t>(st.st_ctim.tv_nsec));
 }
 
 }  // namespace
+
+uint32_t ctime_tag_of(int64_t sec, uint32_t nsec) {
+  constexpr uint64_t kGolden = 0x9e3779b97f4a7c15;  // spreads over 64 bits
+  const uint64_t mixed =
+      (static_cast<uint64_t>(sec) * 1'000'000'000 + nsec) * kGolden;
+  return static_cast<uint32_t>(mixed >> 32) | 1;
+}
 
 // One name needs no walk that could be led astray: the directory was reached
 // beneath the layer's root, and O_NOFOLLOW covers the name. A data-only layer
@@ -51,15 +65,15 @@ Result<Fd> open_host_file(int dir, const std::string& name) {
 
 // Looked at after the read, so that bytes of a changed file are never passed
 // on.
-Status read_host_file(int fd, const Stamp& stamp, uint64_t offset,
-                      std::span<std::byte> out) {
+Result<Since> read_host_file(int fd, const Stamp& stamp, uint64_t offset,
+                             std::span<std::byte> out) {
   OVL_TRY(read_at(fd, offset, out));
   struct stat st {};
   if (::fstat(fd, &st) != 0)
     return last_error("fstat");
-  if (!is_as_stamped(st, stamp))
+  if (has_drifted(st, stamp))
     return system_error(ESTALE, "file changed since it was scanned");
-  return {};
+  return is_touched(st, stamp) ? Since::kTouched : Since::kSame;
 }
 
 }  // namespace ovl

@@ -18,6 +18,17 @@ struct Stamp {
   uint64_t size = 0;
   int64_t mtime_sec = 0;
   uint32_t mtime_nsec = 0;
+  uint32_t ctime_tag = 0;  // 0: any will do
+};
+
+/// A time of last status change in 32 bits, which tell that it is another one;
+/// never 0.
+uint32_t ctime_tag_of(int64_t sec, uint32_t nsec);
+
+/// What became of a file that has not drifted.
+enum class Since {
+  kSame,
+  kTouched,  // its status changed: it got another link, owner or attribute
 };
 
 /// Opens regular file `name` of a layer for reading, in `dir`, which
@@ -25,9 +36,9 @@ struct Stamp {
 /// saw is not looked at before it is read. Errors name the call.
 Result<Fd> open_host_file(int dir, const std::string& name);
 
-/// Fills `out`, and then looks at the file that was read: ESTALE when it is
-/// not what `stamp` says. REQUIRES: offset + out.size() <= stamp.size.
-Status read_host_file(int fd, const Stamp& stamp, uint64_t offset,
-                      std::span<std::byte> out);
+/// Fills `out`, and then looks at the file that was read: ESTALE when it has
+/// drifted from `stamp`. REQUIRES: offset + out.size() <= stamp.size.
+Result<Since> read_host_file(int fd, const Stamp& stamp, uint64_t offset,
+                             std::span<std::byte> out);
 
 }  // namespace ovl

@@ -16,6 +16,7 @@
 #include "fsengine/base/fd.h"
 #include "fsengine/base/paths.h"
 #include "fsengine/base/units.h"
+#include "fsengine/overlay/host_file.h"
 #include "fsengine/overlay/xattr_family.h"
 
 namespace ovl {
@@ -161,6 +162,7 @@ LayerObject object_of(const struct statx& st) {
   object.size = S_ISREG(st.stx_mode) || S_ISLNK(st.stx_mode) ? st.stx_size : 0;
   object.mtime_sec = st.stx_mtime.tv_sec;
   object.mtime_nsec = st.stx_mtime.tv_nsec;
+  object.ctime_tag = ctime_tag_of(st.stx_ctime.tv_sec, st.stx_ctime.tv_nsec);
   object.dev = makedev(st.stx_dev_major, st.stx_dev_minor);
   object.ino = st.stx_ino;
   object.nlink = st.stx_nlink;

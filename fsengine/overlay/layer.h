@@ -27,7 +27,8 @@ struct LayerObject {
   uint64_t size = 0;
   int64_t mtime_sec = 0;
   uint32_t mtime_nsec = 0;
-  uint64_t dev = 0;  // dev and ino tell hard links apart within one scan
+  uint32_t ctime_tag = 0;  // see ctime_tag_of
+  uint64_t dev = 0;        // dev and ino tell hard links apart within one scan
   uint64_t ino = 0;
   uint64_t nlink = 1;
   std::optional<Timestamp> birth;  // where the file system tells it

@@ -196,6 +196,7 @@ class Scanner {
     node.size = object.size;
     node.mtime_sec = object.mtime_sec;
     node.mtime_nsec = object.mtime_nsec;
+    node.ctime_tag = object.ctime_tag;
     node.xattrs = pool_.xattrs.intern(guest_xattrs(object.xattrs, family_));
     set_kind(node, object);
     set_marks(node, object);

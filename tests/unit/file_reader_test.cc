@@ -13,6 +13,7 @@
 #include <atomic>
 #include <chrono>
 #include <fstream>
+#include <optional>
 #include <random>
 #include <thread>
 #include <vector>
@@ -40,7 +41,7 @@ class FileReaderTest : public ::testing::Test {
     return temp_.path("lower/" + path);
   }
   void scan() {
-    auto stack = Stack::open({{temp_.path("lower")}, {}, {}, {}});
+    auto stack = Stack::open({{lower_}, {}, upper_, {}});
     ASSERT_TRUE(stack) << stack.error().what();
     stack_ = std::move(*stack);
     reader_ = std::make_unique<FileReader>(
@@ -65,6 +66,8 @@ class FileReaderTest : public ::testing::Test {
   }
 
   TempDir temp_;
+  std::string lower_ = temp_.path("lower");
+  std::optional<std::string> upper_;
   std::unique_ptr<Stack> stack_;
   std::unique_ptr<FileReader> reader_;
   std::vector<std::string> reports_;
@@ -174,6 +177,32 @@ TEST_F(FileReaderTest, AnotherInodeAnotherSizeOrNoFileIsDrift) {
     EXPECT_EQ(read_error(name), EIO) << name;
   EXPECT_EQ(read_error("kept"), 0);
   EXPECT_EQ(reports_.size(), 4U);
+}
+
+TEST_F(FileReaderTest, AnotherLinkIsToldOnceAndChangesNoBytes) {
+  for (const char* name : {"f", "g", "h"})
+    write(name, "content");
+  scan();
+  EXPECT_EQ(*read("f", 0, 7), "content");
+  EXPECT_THAT(reports_, IsEmpty());
+  for (const char* name : {"f", "g"})
+    fs::create_hard_link(lower(name), lower(std::string(name) + "-link"));
+  for (const char* name : {"f", "g", "h", "f"}) {
+    EXPECT_EQ(*read(name, 0, 7), "content");
+    EXPECT_EQ(*read(name, 0, 3), "con");
+  }
+  EXPECT_THAT(reports_, ElementsAre(HasSubstr("lower/f: ")));
+}
+
+TEST_F(FileReaderTest, StatusOfUpperIsOursToChange) {
+  write("f", "content");
+  temp_.dir("empty");
+  upper_ = temp_.path("lower");
+  lower_ = temp_.path("empty");
+  scan();
+  fs::create_hard_link(lower("f"), lower("link"));
+  EXPECT_EQ(*read("f", 0, 7), "content");
+  EXPECT_THAT(reports_, IsEmpty());
 }
 
 TEST_F(FileReaderTest, SymlinksInTheWayAreNotFollowed) {
