@@ -2,13 +2,15 @@
 #include "fsengine/device/base_source.h"
 
 #include <algorithm>
+#include <functional>
 
 namespace ovl {
 
 Status BaseSource::read(uint64_t offset, std::span<std::byte> out) const {
+  const ReadAhead::Request request{offset, offset + out.size()};
   while (!out.empty()) {
     const Segment segment = image_.resolve(offset, out.size());
-    OVL_TRY(read_segment(segment, offset, out.first(segment.length)));
+    OVL_TRY(read_segment(segment, offset, out.first(segment.length), request));
     out = out.subspan(segment.length);
     offset += segment.length;
   }
@@ -21,7 +23,11 @@ uint64_t BaseSource::zeros_at(uint64_t offset, uint64_t length) const {
 }
 
 Status BaseSource::read_segment(const Segment& segment, uint64_t offset,
-                                std::span<std::byte> out) const {
+                                std::span<std::byte> out,
+                                const ReadAhead::Request& request) const {
+  const auto ask_for_more = [&] {
+    ahead_.before_wait(request, offset + out.size());
+  };
   switch (segment.kind) {
     case Segment::Kind::kZero:
       std::ranges::fill(out, std::byte{0});
@@ -30,7 +36,8 @@ Status BaseSource::read_segment(const Segment& segment, uint64_t offset,
       image_.read_metadata(offset, out);
       return {};
     case Segment::Kind::kFile:
-      return files_.read(segment.node, segment.file_offset, out);
+      return files_.read(segment.node, segment.file_offset, out,
+                         std::cref(ask_for_more));
   }
   return {};
 }

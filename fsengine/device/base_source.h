@@ -2,6 +2,7 @@
 #pragma once
 
 #include "fsengine/base/block_source.h"
+#include "fsengine/device/read_ahead.h"
 #include "fsengine/overlay/file_reader.h"
 #include "images/image.h"
 
@@ -12,7 +13,7 @@ namespace ovl {
 class BaseSource : public BlockSource {
  public:
   BaseSource(const Image& image, FileReader& files)
-      : image_(image), files_(files) {}
+      : image_(image), files_(files), ahead_(image, files) {}
 
   uint64_t size() const override { return image_.size(); }
   Status read(uint64_t offset, std::span<std::byte> out) const override;
@@ -20,10 +21,12 @@ class BaseSource : public BlockSource {
 
  private:
   Status read_segment(const Segment& segment, uint64_t offset,
-                      std::span<std::byte> out) const;
+                      std::span<std::byte> out,
+                      const ReadAhead::Request& request) const;
 
   const Image& image_;
   FileReader& files_;
+  mutable ReadAhead ahead_;
 };
 
 }  // namespace ovl

@@ -91,7 +91,6 @@ class Device {
   std::unique_ptr<Stack> stack_;
   std::unique_ptr<FileReader> files_;
   std::unique_ptr<Image> image_;
-
   std::unique_ptr<BaseSource> base_;
 
   std::mutex disk_mutex_;  // creation of the disk

@@ -20,7 +20,8 @@ DescriptorCache::Handle DescriptorCache::find_in(Shard& shard, NodeId id) {
   const auto at = shard.by_id.find(id);
   if (at == shard.by_id.end())
     return nullptr;
-  shard.recent.splice(shard.recent.begin(), shard.recent, at->second);
+  if (at->second != shard.recent.begin())
+    shard.recent.splice(shard.recent.begin(), shard.recent, at->second);
   return at->second->handle;
 }
 

@@ -66,33 +66,50 @@ Result<Fd> FileReader::open_or_make_room(NodeId id) {
 // What is read whole is done with: a stream over small files would only push
 // out those that are read in parts.
 Result<Since> FileReader::read_content(NodeId id, uint64_t offset,
-                                       std::span<std::byte> out) {
+                                       std::span<std::byte> out,
+                                       const BeforeWait& before_wait) {
   const Stamp stamp = stamp_of(stack_.pool()[id]);
   if (out.size() == stamp.size) {
     const Fd file = OVL_TRY(open_or_make_room(id));
-    return read_host_file(file.get(), stamp, offset, out);
+    return read_host_file(file.get(), stamp, offset, out, before_wait);
   }
   Handle file = files_.find(id);
   if (!file)
     file = files_.keep(id, OVL_TRY(open_or_make_room(id)));
-  return read_host_file(file->get(), stamp, offset, out);
+  return read_host_file(file->get(), stamp, offset, out, before_wait);
 }
 
-Status FileReader::read(NodeId id, uint64_t offset, std::span<std::byte> out) {
+NodeId FileReader::data_of(NodeId id) const {
+  const Node& node = stack_.pool()[id];
+  return node.source == kNoNode ? id : node.source;
+}
+
+Status FileReader::read(NodeId id, uint64_t offset, std::span<std::byte> out,
+                        const BeforeWait& before_wait) {
   const NodePool& pool = stack_.pool();
-  const NodeId data = pool[id].source == kNoNode ? id : pool[id].source;
+  const NodeId data = data_of(id);
   const uint64_t size = std::min(pool[id].size, pool[data].size);
   const uint64_t left = size > offset ? size - offset : 0;
   const auto content = out.first(std::min<size_t>(out.size(), left));
   std::ranges::fill(out.subspan(content.size()), std::byte{0});
   if (content.empty())
     return {};
-  const auto since = read_content(data, offset, content);
+  const auto since = read_content(data, offset, content, before_wait);
   if (!since)
     return drifted(data, since.error());
   if (*since == Since::kTouched)
     touched(data);
   return {};
+}
+
+void FileReader::expect(NodeId id, uint64_t offset, uint64_t length) {
+  const NodeId data = data_of(id);
+  if (const Handle kept = files_.find(data)) {
+    expect_host_file(kept->get(), offset, length);
+    return;
+  }
+  if (const auto file = open_or_make_room(data))
+    expect_host_file(file->get(), offset, length);
 }
 
 tl::unexpected<Error> FileReader::drifted(NodeId id, const Error& cause) {

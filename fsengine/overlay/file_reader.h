@@ -32,7 +32,11 @@ class FileReader {
 
   /// Bytes of regular file `id` of a layer; zeros past its size. A metacopy
   /// file has the bytes of its source.
-  Status read(NodeId id, uint64_t offset, std::span<std::byte> out);
+  Status read(NodeId id, uint64_t offset, std::span<std::byte> out,
+              const BeforeWait& before_wait = {});
+
+  /// Has the host fetch such bytes, which will be read soon; does not wait.
+  void expect(NodeId id, uint64_t offset, uint64_t length);
 
   /// The content of a regular file as a source, read through this.
   std::unique_ptr<BlockSource> content(NodeId id);
@@ -44,7 +48,9 @@ class FileReader {
   Result<Fd> open(NodeId id);
   Result<Fd> open_or_make_room(NodeId id);
   Result<Since> read_content(NodeId id, uint64_t offset,
-                             std::span<std::byte> out);
+                             std::span<std::byte> out,
+                             const BeforeWait& before_wait);
+  NodeId data_of(NodeId id) const;
   tl::unexpected<Error> drifted(NodeId id, const Error& cause);
   void touched(NodeId id);
   std::string name_of(NodeId id) const;

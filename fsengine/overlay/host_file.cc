@@ -3,6 +3,7 @@
 
 #include <fcntl.h>
 #include <sys/stat.h>
+#include <sys/uio.h>
 
 #include <atomic>
 #include <cerrno>
@@ -26,6 +27,19 @@ int open_quietly(int dir, const char* name) {
     refused = true;
   }
   return ::openat(dir, name, kFlags);
+}
+
+// Returns how many bytes there were. A file system that cannot tell gets no
+// one called.
+size_t read_from_cache(int fd, uint64_t offset, std::span<std::byte> out,
+                       const BeforeWait& before_wait) {
+  iovec all{out.data(), out.size()};
+  const ssize_t n =
+      ::preadv2(fd, &all, 1, static_cast<off_t>(offset), RWF_NOWAIT);
+  const bool must_wait = n < 0 ? errno == EAGAIN : n < ssize(out);
+  if (must_wait && before_wait)
+    before_wait();
+  return n < 0 ? 0 : static_cast<size_t>(n);
 }
 
 bool has_drifted(const struct stat& st, const Stamp& stamp) {
@@ -66,14 +80,21 @@ Result<Fd> open_host_file(int dir, const std::string& name) {
 // Looked at after the read, so that bytes of a changed file are never passed
 // on.
 Result<Since> read_host_file(int fd, const Stamp& stamp, uint64_t offset,
-                             std::span<std::byte> out) {
-  OVL_TRY(read_at(fd, offset, out));
+                             std::span<std::byte> out,
+                             const BeforeWait& before_wait) {
+  const size_t at_once = read_from_cache(fd, offset, out, before_wait);
+  OVL_TRY(read_at(fd, offset + at_once, out.subspan(at_once)));
   struct stat st {};
   if (::fstat(fd, &st) != 0)
     return last_error("fstat");
   if (has_drifted(st, stamp))
     return system_error(ESTALE, "file changed since it was scanned");
   return is_touched(st, stamp) ? Since::kTouched : Since::kSame;
+}
+
+void expect_host_file(int fd, uint64_t offset, uint64_t length) {
+  ::posix_fadvise(fd, static_cast<off_t>(offset), static_cast<off_t>(length),
+                  POSIX_FADV_WILLNEED);
 }
 
 }  // namespace ovl

@@ -3,6 +3,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <span>
 #include <string>
 
@@ -36,9 +37,16 @@ enum class Since {
 /// saw is not looked at before it is read. Errors name the call.
 Result<Fd> open_host_file(int dir, const std::string& name);
 
+/// Called before a read has to wait for the host.
+using BeforeWait = std::function<void()>;
+
 /// Fills `out`, and then looks at the file that was read: ESTALE when it has
 /// drifted from `stamp`. REQUIRES: offset + out.size() <= stamp.size.
 Result<Since> read_host_file(int fd, const Stamp& stamp, uint64_t offset,
-                             std::span<std::byte> out);
+                             std::span<std::byte> out,
+                             const BeforeWait& before_wait);
+
+/// Has the host fetch a part of a file, and does not wait for it.
+void expect_host_file(int fd, uint64_t offset, uint64_t length);
 
 }  // namespace ovl

@@ -18,6 +18,7 @@
 #include <thread>
 #include <vector>
 
+#include "tests/support/page_cache.h"
 #include "tests/support/temp_dir.h"
 
 namespace ovl {
@@ -203,6 +204,25 @@ TEST_F(FileReaderTest, StatusOfUpperIsOursToChange) {
   fs::create_hard_link(lower("f"), lower("link"));
   EXPECT_EQ(*read("f", 0, 7), "content");
   EXPECT_THAT(reports_, IsEmpty());
+}
+
+TEST_F(FileReaderTest, WhoAsksIsCalledBeforeTheHostIsWaitedFor) {
+  write("f", std::string(20000, 'x'));
+  scan();
+  evict(lower("f"));
+  if (is_cached(lower("f")))
+    GTEST_SKIP() << "the file system of TMPDIR has no cache to empty";
+  int called = 0;
+  const auto count = [&] {
+    EXPECT_FALSE(is_cached(lower("f")));
+    ++called;
+  };
+  std::vector<std::byte> bytes(20000);
+  EXPECT_TRUE(reader_->read(node("f"), 0, bytes, count));
+  EXPECT_EQ(called, 1);
+  EXPECT_TRUE(reader_->read(node("f"), 0, bytes, count));
+  EXPECT_EQ(called, 1);
+  EXPECT_EQ(bytes, std::vector<std::byte>(20000, std::byte{'x'}));
 }
 
 TEST_F(FileReaderTest, SymlinksInTheWayAreNotFollowed) {
