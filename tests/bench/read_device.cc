@@ -24,13 +24,12 @@
 
 namespace {
 
-constexpr size_t kInFlight = 16;  // of each connection
-
 struct Options {
   std::string uri;
   uint64_t request = 1 << 20;
   unsigned connections = 1;
-  uint64_t random = 0;  // how many; 0: in sequence
+  unsigned in_flight = 16;  // of each connection
+  uint64_t random = 0;      // how many; 0: in sequence
 };
 
 [[noreturn]] void give_up(const char* what) {
@@ -72,7 +71,10 @@ class Reader {
  public:
   Reader(Handle handle, const Options& options,
          const std::vector<Range>& ranges, std::atomic<size_t>& next)
-      : handle_(std::move(handle)), ranges_(ranges), next_(next) {
+      : handle_(std::move(handle)),
+        ranges_(ranges),
+        next_(next),
+        slots_(options.in_flight) {
     for (Slot& slot : slots_)
       slot.buffer.resize(options.request);
   }
@@ -119,7 +121,7 @@ class Reader {
   Handle handle_;
   const std::vector<Range>& ranges_;
   std::atomic<size_t>& next_;
-  Slot slots_[kInFlight];
+  std::vector<Slot> slots_;
 };
 
 double seconds_to_read(const Options& options) {
@@ -153,6 +155,8 @@ int main(int argc, char** argv) {
   app.add_option("uri", options.uri)->required();
   app.add_option("--request", options.request, "bytes");
   app.add_option("--connections", options.connections);
+  app.add_option("--in-flight", options.in_flight,
+                 "requests of a connection at a time");
   app.add_option("--random", options.random, "requests at random places");
   CLI11_PARSE(app, argc, argv);
   std::printf("%.6f\n", seconds_to_read(options));
