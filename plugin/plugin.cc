@@ -32,14 +32,15 @@ struct Server {
 std::unique_ptr<Server> server;
 
 // Runs `body`, a Status by value, and answers nbdkit with 0 or with -1 and
-// the error, reported once.
+// the error, which is logged unless it was reported before.
 template <typename Body>
 int at_boundary(Body body) noexcept {
   try {
     const Status status = body();
     if (status)
       return 0;
-    nbdkit_error("%s", ovl::one_line(status.error().what()).c_str());
+    if (!status.error().is_reported())
+      nbdkit_error("%s", ovl::one_line(status.error().what()).c_str());
     nbdkit_set_error(status.error().code());
   } catch (const std::bad_alloc&) {
     nbdkit_error("out of memory");

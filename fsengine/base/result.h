@@ -23,12 +23,23 @@ class Error {
 
   /// The same error, seen from one level further out.
   Error in(std::string_view context) const {
-    return Error(code_, std::string(context) + ": " + what_);
+    Error outer(code_, std::string(context) + ": " + what_);
+    outer.is_reported_ = is_reported_;
+    return outer;
   }
+
+  /// The same error, which the operator was told of: the edge need not.
+  Error as_reported() const {
+    Error reported(*this);
+    reported.is_reported_ = true;
+    return reported;
+  }
+  bool is_reported() const { return is_reported_; }
 
  private:
   int code_;
   std::string what_;
+  bool is_reported_ = false;
 };
 
 template <typename T>

@@ -117,7 +117,7 @@ tl::unexpected<Error> FileReader::drifted(NodeId id, const Error& cause) {
   const std::lock_guard lock(reported_mutex_);
   if (reported_.insert(id).second)
     report_(error.what());
-  return tl::unexpected(error);
+  return tl::unexpected(error.as_reported());
 }
 
 void FileReader::touched(NodeId id) {
