@@ -5,6 +5,7 @@
 
 #include <cerrno>
 #include <charconv>
+#include <filesystem>
 #include <fstream>
 #include <sstream>
 #include <string_view>
@@ -13,8 +14,9 @@
 namespace ovl {
 namespace {
 
-struct OverlayMount {
+struct Mount {
   std::string where;
+  std::string type;
   std::string options;
 };
 
@@ -36,8 +38,8 @@ std::string unescape(std::string_view text) {
 }
 
 // A line: id parent dev root WHERE options [tag...] - TYPE source OPTIONS
-std::vector<OverlayMount> overlay_mounts() {
-  std::vector<OverlayMount> mounts;
+std::vector<Mount> all_mounts() {
+  std::vector<Mount> mounts;
   std::ifstream file("/proc/self/mountinfo");
   for (std::string line; std::getline(file, line);) {
     std::istringstream words(line);
@@ -49,8 +51,8 @@ std::vector<OverlayMount> overlay_mounts() {
     }
     std::string type;
     std::string options;
-    if (words >> type >> word >> options && type == "overlay")
-      mounts.push_back({unescape(where), unescape(options)});
+    if (words >> type >> word >> options)
+      mounts.push_back({unescape(where), type, unescape(options)});
   }
   return mounts;
 }
@@ -79,7 +81,7 @@ std::string option_value(const std::string& options, std::string_view key) {
   return value;
 }
 
-Status refuse_use(const OverlayMount& mount, std::string_view key,
+Status refuse_use(const Mount& mount, std::string_view key,
                   const std::string& path) {
   const std::string used = option_value(mount.options, key);
   // A relative path was the mounting process's: it cannot be resolved here.
@@ -93,10 +95,24 @@ Status refuse_use(const OverlayMount& mount, std::string_view key,
 
 Status refuse_mounted_overlay(const std::string& upper,
                               const std::string& work) {
-  for (const OverlayMount& mount : overlay_mounts()) {
+  for (const Mount& mount : all_mounts()) {
+    if (mount.type != "overlay")
+      continue;
     OVL_TRY(refuse_use(mount, "upperdir", upper));
     OVL_TRY(refuse_use(mount, "workdir", work));
   }
+  return {};
+}
+
+Status refuse_mounts_in_upper(const std::string& upper) {
+  std::error_code error;
+  const std::string root = std::filesystem::canonical(upper, error).string();
+  if (error)
+    return system_error(error.value(), "upperdir: " + upper);
+  for (const Mount& mount : all_mounts())
+    if (mount.where.starts_with(root + "/"))
+      return fail(EXDEV, "upperdir: " + upper + ": " + mount.where +
+                             " is a mount point in it: unmount it first");
   return {};
 }
 

@@ -13,4 +13,8 @@ namespace ovl {
 Status refuse_mounted_overlay(const std::string& upper,
                               const std::string& work);
 
+/// EXDEV when something is mounted in directory `upper`: the kernel's overlay
+/// writes under it, and we cannot.
+Status refuse_mounts_in_upper(const std::string& upper);
+
 }  // namespace ovl

@@ -135,6 +135,7 @@ Status check_layers(const DeviceConfig& config) {
   if (!config.upper || !config.work)
     return {};
   OVL_TRY(refuse_mounted_overlay(*config.upper, *config.work));
+  OVL_TRY(refuse_mounts_in_upper(*config.upper));
   OVL_TRY(check_writable(places));
   return check_owner_policy(config);
 }
