@@ -5,7 +5,6 @@ path, an exit status that is not 0, and nothing created on disk."""
 import contextlib
 import os
 import pathlib
-import subprocess
 import sys
 
 sys.path.insert(0, str(pathlib.Path(__file__).parents[1] / "support"))
@@ -106,21 +105,13 @@ def refuse(path, parameters, must_say, user=None):
     """Starts nbdkit; it must fail as the header of this file says."""
     fill = [p.format(p=path) for p in parameters]
     before = treedump("dir", path)
-    with ovltest.start_process(
-            ["nbdkit", "-f", "-U", "-", ovltest.PLUGIN, *fill, "--run",
-             "echo served"], user, text=True, stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE) as nbdkit:
-        output, errors = nbdkit.communicate(timeout=60)
-    check(nbdkit.returncode != 0 and "served" not in output,
-          f"it was served; stderr:\n{errors}")
-    lines = errors.strip().splitlines()
-    check(len(lines) == 1, f"not one line of error:\n{errors}")
+    line = ovltest.refusal(*fill, user=user)
     for text in must_say:
-        check(text.format(p=path) in lines[0],
-              f"no \"{text.format(p=path)}\" in: {lines[0]}")
+        check(text.format(p=path) in line,
+              f"no \"{text.format(p=path)}\" in: {line}")
     check_same(before, treedump("dir", path), "before", "after",
                "something changed on disk")
-    return lines[0]
+    return line
 
 
 def unreadable_layer(path):

@@ -10,6 +10,16 @@ import stat
 from made_layer import METACOPY, OPAQUE, REDIRECT, WHITEOUT
 
 
+def refused(*says, kernel_shows=False):
+    """Marks a case that must be refused with one line that says this, as the
+    kernel fails on it."""
+    def mark(case):
+        case.says = says
+        case.kernel_shows = kernel_shows
+        return case
+    return mark
+
+
 def plain_lower(l):
     l[0].file("a", "top")
     l[1].file("a", "hidden")
@@ -171,31 +181,48 @@ def redirect_target_whited_out_below(l, l3):
     l[2].file("a/f", "x")
 
 
+@refused('lower1/r: malformed redirect "../t"')
 def refuse_redirect_out_of_layer(l):
     l[0].dir("r", redirect=b"../t")
     l[1].file("r/f", "x")
 
 
+@refused("lower1/r: malformed redirect")
 def refuse_redirect_trailing_slash(l):
     l[0].dir("r", redirect=b"/t/")
     l[1].file("t/f", "x")
 
 
+@refused("lower1/r: malformed redirect")
 def refuse_redirect_double_slash(l):
     l[0].dir("r", redirect=b"//t")
     l[1].file("t/f", "x")
 
 
+@refused('lower1/r: malformed redirect ""')
 def refuse_empty_redirect(l):
     l[0].dir("r", redirect=b"")
     l[1].file("r/f", "x")
 
 
+@refused("lower1/r: malformed redirect")
 def refuse_redirect_to_root(l):
     l[0].dir("r", redirect=b"/")
 
 
-def refuse_two_redirects_to_one_directory(l):
+@refused("upper/r", "a redirect shows this directory twice")
+def refuse_two_redirects_to_one_directory(l, u):
+    u.dir("r1", redirect=b"/d")
+    u.dir("r2", redirect=b"/d")
+    u.whiteout("d")
+    l[1].file("d/f", "x")
+
+
+# The kernel tells two such directories apart as long as none is in upper. With
+# an upper over them they could not be kept apart: no stack may have them.
+@refused("lower1/r", "a redirect shows this directory twice",
+         kernel_shows=True)
+def refuse_two_redirects_in_a_lower(l):
     l[0].dir("r1", redirect=b"/d")
     l[0].dir("r2", redirect=b"/d")
     l[0].whiteout("d")
@@ -251,6 +278,34 @@ metacopy_in_upper.options = "metacopy=on"
 metacopy_chain.options = "metacopy=on"
 
 
+@refused("lower1/m: metacopy file without data")
 def refuse_metacopy_without_data(l):
     l[0].file("m")
     l[0].xattr("m", METACOPY)
+
+
+@refused("lower1/d/m: metacopy file without data")
+def refuse_metacopy_with_a_directory_below(l):
+    l[0].file("d/m")
+    l[0].xattr("d/m", METACOPY)
+    l[1].dir("d/m")
+
+
+@refused("lower1/m: malformed metacopy")
+def refuse_malformed_metacopy(l):
+    l[0].file("m")
+    l[0].xattr("m", METACOPY, b"\0\1\0")
+    l[1].file("m", "x")
+
+
+@refused("lower2/d/r", "a redirect shows this directory twice",
+         kernel_shows=True)
+def refuse_redirect_to_a_directory_that_shows_itself(l, l3):
+    l[1].dir("d/r", redirect=b"/e")
+    l[2].file("e/f", "x")
+
+
+@refused("upper/r: malformed redirect")
+def refuse_malformed_redirect_in_upper(l, u):
+    u.dir("r", redirect=b"a/b")
+    l[0].file("a/b/f", "x")

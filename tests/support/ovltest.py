@@ -209,6 +209,20 @@ class Server:
             fsck(device)
 
 
+def refusal(*parameters, options=(), user=None):
+    """The one line with which nbdkit refuses to start."""
+    with start_process(
+            ["nbdkit", "-f", "-U", "-", *options, PLUGIN, *parameters,
+             "--run", "echo served"], user, text=True, stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE) as nbdkit:
+        output, errors = nbdkit.communicate(timeout=60)
+    check(nbdkit.returncode != 0 and "served" not in output,
+          f"it was served; stderr:\n{errors}")
+    lines = errors.strip().splitlines()
+    check(len(lines) == 1, f"not one line of error:\n{errors}")
+    return lines[0]
+
+
 def fsck(device):
     done = subprocess.run(["e2fsck", "-fn", str(device)], text=True,
                           stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
