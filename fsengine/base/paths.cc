@@ -15,10 +15,13 @@ namespace {
 // openat2 may answer EAGAIN when a rename races with a beneath-walk.
 constexpr int kRaceRetries = 16;
 
-int openat2_beneath(int root, const std::string& path, int flags) {
+int openat2_beneath(int root, const std::string& path, int flags,
+                    Submounts submounts) {
   open_how how{};
   how.flags = static_cast<uint64_t>(flags) | O_CLOEXEC | O_NOFOLLOW;
   how.resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS;
+  if (submounts == Submounts::kRefuse)
+    how.resolve |= RESOLVE_NO_XDEV;
   for (int attempt = 0;; ++attempt) {
     const long fd =
         ::syscall(SYS_openat2, root, path.c_str(), &how, sizeof(how));
@@ -36,7 +39,8 @@ size_t first_piece(std::string_view path) {
 
 }  // namespace
 
-Result<Fd> open_beneath(int root, std::string_view path, int flags) {
+Result<Fd> open_beneath(int root, std::string_view path, int flags,
+                        Submounts submounts) {
   const std::string_view whole = path;
   Fd dir;
   for (;;) {
@@ -46,7 +50,8 @@ Result<Fd> open_beneath(int root, std::string_view path, int flags) {
       return system_error(ENAMETOOLONG, std::string(whole) + ": open");
     const bool last = piece == path.size();
     const std::string step(path.empty() ? "." : path.substr(0, piece));
-    Fd next(openat2_beneath(base, step, last ? flags : O_PATH | O_DIRECTORY));
+    Fd next(openat2_beneath(base, step, last ? flags : O_PATH | O_DIRECTORY,
+                            submounts));
     if (!next.is_open())
       return last_error(std::string(whole.empty() ? "." : whole) + ": open");
     if (last)

@@ -14,10 +14,15 @@
 
 namespace ovl {
 
+/// Whether a path may lead onto what is mounted beneath its root.
+enum class Submounts { kRefuse, kEnter };
+
 /// Opens `path` beneath `root` with openat2 (beneath, no symlinks); "" is the
 /// root itself. Paths longer than PATH_MAX are walked in pieces. Adds
-/// O_CLOEXEC and O_NOFOLLOW. An error names the path and the cause.
-Result<Fd> open_beneath(int root, std::string_view path, int flags);
+/// O_CLOEXEC and O_NOFOLLOW. An error names the path and the cause; EXDEV is
+/// that of a mount point on the way.
+Result<Fd> open_beneath(int root, std::string_view path, int flags,
+                        Submounts submounts = Submounts::kRefuse);
 
 /// A path that names an open file of ours, for calls that take only paths.
 std::string own_fd_path(int fd);

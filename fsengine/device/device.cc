@@ -56,6 +56,10 @@ Device::Device(DeviceConfig config, Os& os)
 Status Device::open_stack() {
   stack_ = OVL_TRY(
       Stack::open({config_.lowers, config_.data_only, config_.upper, family_}));
+  for (const std::string& path : stack_->mount_points())
+    config_.report(path +
+                   ": a mount point: shown empty, for what is under "
+                   "it can be seen by root only");
   files_ = std::make_unique<FileReader>(*stack_, config_.report);
   return {};
 }

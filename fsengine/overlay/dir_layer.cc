@@ -17,7 +17,7 @@ namespace {
 
 // overlayfs clones the mount of a layer without its submounts: do the same
 // where we may, so that both see what lies under them. Nothing that is mounted
-// later may reach the clone.
+// later may reach the clone. Where we may not, open_beneath stops at mounts.
 Fd clone_mount(const std::string& path) {
   const long fd = ::syscall(SYS_open_tree, AT_FDCWD, path.c_str(),
                             OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC);
@@ -68,8 +68,12 @@ Result<LayerObject> DirLayer::find(const std::string& path) const {
   const SplitPath split = split_path(path);
   const Fd dir = OVL_TRY(
       open_beneath(root_.get(), split.dir, O_PATH | O_DIRECTORY).in(name_));
-  return read_host_object(dir.get(), std::string(split.name))
-      .in(join_path(name_, path));
+  LayerObject object =
+      OVL_TRY(read_host_object(dir.get(), std::string(split.name))
+                  .in(join_path(name_, path)));
+  if (object.is_mount_point)
+    return system_error(EXDEV, join_path(name_, path));
+  return object;
 }
 
 Result<Fd> DirLayer::open_dir(const std::string& path) const {

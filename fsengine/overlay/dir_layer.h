@@ -6,9 +6,9 @@
 
 namespace ovl {
 
-/// A directory of the host as a layer. A lower is seen as overlayfs sees it,
-/// without what is mounted over it, where privilege allows; otherwise a mount
-/// point in it is refused.
+/// A directory of the host as a layer. It is seen as overlayfs sees it, without
+/// what is mounted in it, where privilege allows; otherwise a mount point in it
+/// is an empty directory or file. What is mounted in it is never entered.
 class DirLayer : public Layer {
  public:
   /// Errors name `path`.

@@ -171,6 +171,24 @@ LayerObject object_of(const struct statx& st) {
   return object;
 }
 
+// Of the kernel's own, or the root of a layer, nothing is under it.
+bool is_mounted_over(const struct statx& st, const std::string& name) {
+  return (st.stx_attributes & STATX_ATTR_MOUNT_ROOT) != 0 && name != ".";
+}
+
+// The attributes are of what is mounted: there are no others to be had. Its
+// content, and what its xattrs say to overlayfs, are not the layer's.
+LayerObject stand_in(const struct statx& st) {
+  LayerObject object = object_of(st);
+  if (!S_ISDIR(object.mode))
+    object.mode = S_IFREG | (object.mode & 0777);
+  object.is_mount_point = true;
+  object.size = 0;
+  object.rdev = {};
+  object.nlink = 1;
+  return object;
+}
+
 }  // namespace
 
 Result<LayerObject> read_host_object(int dir, const std::string& name) {
@@ -178,8 +196,11 @@ Result<LayerObject> read_host_object(int dir, const std::string& name) {
   if (::statx(dir, name.c_str(), AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT,
               STATX_BASIC_STATS | STATX_BTIME, &st) != 0)
     return last_error("statx");
-  LayerObject object = object_of(st);
+  const bool hidden = is_mounted_over(st, name);
+  LayerObject object = hidden ? stand_in(st) : object_of(st);
   object.name = name;
+  if (hidden)
+    return object;
   object.xattrs = OVL_TRY(read_xattrs(dir, name));
   if (S_ISLNK(object.mode))
     object.target = OVL_TRY(read_target(dir, name));

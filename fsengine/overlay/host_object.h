@@ -9,7 +9,8 @@
 namespace ovl {
 
 /// Everything about `name` in directory `dir`: stat, attributes, target,
-/// holes. "." is the directory itself. Errors name the call, not the path.
+/// holes. "." is the directory itself. A name that something is mounted over
+/// is not looked into: see LayerObject. Errors name the call, not the path.
 Result<LayerObject> read_host_object(int dir, const std::string& name);
 
 }  // namespace ovl

@@ -35,6 +35,9 @@ struct LayerObject {
   XattrSet xattrs;  // carried ones (is_carried_xattr), sorted by name
   std::string target;
   HoleMap holes;
+  // Something is mounted over the name, and what is under it cannot be seen:
+  // this is an empty directory or file in its place.
+  bool is_mount_point = false;
 };
 
 /// One layer of the stack: a directory. Paths are relative to its root, ""
@@ -48,7 +51,8 @@ class Layer {
 
   virtual Result<LayerObject> root() const = 0;
 
-  /// All objects in directory `path`, in no order, without "." and "..".
+  /// All objects in directory `path`, in no order, without "." and ".."; EXDEV
+  /// when something is mounted there.
   virtual Result<std::vector<LayerObject>> list(
       const std::string& path) const = 0;
 

@@ -79,7 +79,8 @@ class Scanner {
     run_threads();
     if (failure_)
       return tl::unexpected(std::move(*failure_));
-    return ScanResult{root, has_unreadable_};
+    std::ranges::sort(mount_points_);
+    return ScanResult{root, has_unreadable_, std::move(mount_points_)};
   }
 
  private:
@@ -125,7 +126,13 @@ class Scanner {
   }
 
   Status not_listed(const Directory& directory, const Error& error) {
-    if (error.code() != EACCES || directory.path.empty())
+    if (directory.path.empty())
+      return tl::unexpected(error);
+    if (error.code() == EXDEV) {  // mounted since its parent was listed
+      mount_points_.push_back(directory.path);
+      return {};
+    }
+    if (error.code() != EACCES)
       return tl::unexpected(error);
     pool_.mutable_node(directory.node).marks |= kMarkUnreadable;
     has_unreadable_ = true;
@@ -143,7 +150,9 @@ class Scanner {
         return fail(EOVERFLOW, layer_.name() + ": too many names");
       const NodeId node = add_node(object, directory.node);
       entries.push_back({pool_[node].host_name, node});
-      if (S_ISDIR(object.mode))
+      if (object.is_mount_point)
+        mount_points_.push_back(path);
+      else if (S_ISDIR(object.mode))
         todo_.push_back({node, path});
     }
     keep_own_names(objects, entries);
@@ -248,6 +257,7 @@ class Scanner {
   std::vector<Directory> todo_;
   unsigned busy_ = 0;
   bool has_unreadable_ = false;
+  std::vector<std::string> mount_points_;
   std::optional<Error> failure_;
   std::map<std::pair<uint64_t, uint64_t>, NodeId> links_;
 };

@@ -14,6 +14,9 @@ Result<NodeId> Stack::add(uint16_t index, NodeId below, XattrFamily family) {
   const Layer& layer = *layers_[index];
   const ScanResult scan = OVL_TRY(scan_layer(layer, index, family, pool_));
   has_unreadable_ |= scan.has_unreadable;
+  for (const std::string& path : scan.mount_points)
+    mounts_.push_back((index == 0 ? "upperdir: " : "lowerdir: ") +
+                      join_path(layer.name(), path));
   return merge_layer(layer, scan.root, below, {pool_, data_, family});
 }
 

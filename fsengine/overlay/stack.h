@@ -48,6 +48,10 @@ class Stack {
   /// What the guest sees: upper over the lowers, or the lowers alone.
   Tree merged() const { return {pool_, merged_root_}; }
 
+  /// Paths at which a layer shows an empty directory or file, because it may
+  /// not be looked at under what is mounted there.
+  const std::vector<std::string>& mount_points() const { return mounts_; }
+
   /// True for an object of upper, and for none that the guest made.
   bool is_upper(const Node& node) const {
     return node.origin == Origin::kLayer && node.layer == 0;
@@ -83,6 +87,7 @@ class Stack {
   NodeId merged_root_ = kNoNode;
   uint32_t scanned_nodes_ = 0;
   bool has_unreadable_ = false;
+  std::vector<std::string> mounts_;
 };
 
 }  // namespace ovl

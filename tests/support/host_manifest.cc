@@ -140,8 +140,8 @@ void read_flags(int object, ManifestEntry& entry) {
 }
 
 Status read_content(int root, ManifestEntry& entry) {
-  const Fd file =
-      OVL_TRY(open_beneath(root, entry.path, O_RDONLY | O_NONBLOCK));
+  const Fd file = OVL_TRY(
+      open_beneath(root, entry.path, O_RDONLY | O_NONBLOCK, Submounts::kEnter));
   read_flags(file.get(), entry);
   entry.data_runs = OVL_TRY(find_data_runs(file.get()).in(entry.path));
   if (::lseek(file.get(), 0, SEEK_SET) < 0)
@@ -196,7 +196,8 @@ Status HostScanner::add_root() {
 }
 
 Status HostScanner::scan_directory(const std::string& path) {
-  const Fd dir = OVL_TRY(open_beneath(root_, path, O_RDONLY | O_DIRECTORY));
+  const Fd dir = OVL_TRY(
+      open_beneath(root_, path, O_RDONLY | O_DIRECTORY, Submounts::kEnter));
   const auto names = OVL_TRY(list_names(dir.get(), path));
   for (const std::string& name : names)
     OVL_TRY(add_child(dir.get(), path, name).in(join_path(path, name)));
@@ -227,7 +228,8 @@ Status HostScanner::add_child(int dir, const std::string& path,
   if (S_ISLNK(st.st_mode))
     entry.target = OVL_TRY(read_target(dir, name));
   if (S_ISDIR(st.st_mode)) {
-    const Fd child = OVL_TRY(open_beneath(dir, name, O_RDONLY | O_DIRECTORY));
+    const Fd child = OVL_TRY(
+        open_beneath(dir, name, O_RDONLY | O_DIRECTORY, Submounts::kEnter));
     read_flags(child.get(), entry);
     pending_.push_back(entry.path);
   }
