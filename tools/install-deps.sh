@@ -23,6 +23,7 @@ test_run=(
   nbdkit libnbd-bin fuse3                # serve the device, mount it
   e2fsprogs fuse2fs mount util-linux     # e2fsck, debugfs, losetup
   attr acl python3 procps
+  grub-common 7zip                       # ext2 drivers of other people
   clang-14 libclang-rt-14-dev clang-format-14 clang-tidy-14
   ccache git
 )
