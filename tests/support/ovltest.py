@@ -139,6 +139,10 @@ class Server:
         return self.log_path.read_text(errors="replace")
 
     @property
+    def uri(self):
+        return f"nbd+unix:///?socket={self.socket}"
+
+    @property
     def pid(self):
         return self.process.pid
 
