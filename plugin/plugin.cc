@@ -6,6 +6,7 @@
 
 #include <nbdkit-plugin.h>
 
+#include <atomic>
 #include <cerrno>
 #include <cstdint>
 #include <cstdio>
@@ -28,6 +29,12 @@ using ovl::Status;
 struct Server {
   Parameters parameters;
   std::unique_ptr<Device> device;
+  std::atomic<bool> was_opened = false;
+  std::atomic<bool> was_writable = false;  // some client could write
+
+  // Under -r, or the cow filter, nothing of ours may be written; nbdkit tells
+  // so when a client comes, and nowhere else.
+  bool is_read_only() const { return was_opened && !was_writable; }
 };
 std::unique_ptr<Server> server;
 
@@ -84,11 +91,15 @@ int ovl_after_fork() {
 }
 
 void ovl_cleanup() {
-  if (server->device && server->device->is_writable())
+  if (server->device && server->device->is_writable() &&
+      !server->is_read_only())
     at_boundary([] { return server->device->write_back(); });
 }
 
-void* ovl_open(int) {
+void* ovl_open(int readonly) {
+  server->was_opened = true;
+  if (readonly == 0)
+    server->was_writable = true;
   return NBDKIT_HANDLE_NOT_NEEDED;
 }
 
@@ -174,8 +185,9 @@ int ovl_can_cache(void*) {
 }
 
 void ovl_dump_plugin() {
-  std::printf("ovl_types=ext2\n");
+  std::printf("ovl_types=ext2,ext4\n");
   std::printf("ovl_layers=directory\n");
+  std::printf("ovl_owner=keep,squash\n");
   std::printf(
       "ovl_xattr_family=%s\n",
       ovl::default_family() == ovl::XattrFamily::kTrusted ? "trusted" : "user");
