@@ -9,10 +9,12 @@
 #include <cstring>
 #include <map>
 #include <memory>
+#include <span>
 #include <string>
 #include <utility>
 #include <vector>
 
+#include "fsengine/base/block_source.h"
 #include "fsengine/base/paths.h"
 #include "fsengine/overlay/layer.h"
 
@@ -34,6 +36,7 @@ class FakeLayer : public Layer {
     LayerObject& object = add(path, S_IFREG | 0644);
     object.size = content.size();
     object.xattrs = std::move(xattrs);
+    contents_[path] = content;
     return object;
   }
   LayerObject& whiteout(const std::string& path) { return add(path, S_IFCHR); }
@@ -50,8 +53,14 @@ class FakeLayer : public Layer {
     LayerObject copy = old;
     copy.name = split_path(name).name;
     objects_[name] = copy;
+    contents_[name] = contents_[path];
   }
   LayerObject& operator[](const std::string& path) { return objects_.at(path); }
+
+  /// The bytes of a regular file; the layer outlives them.
+  std::unique_ptr<BlockSource> content(const std::string& path) const {
+    return std::make_unique<Content>(contents_.at(path));
+  }
 
   const std::string& name() const override { return name_; }
 
@@ -82,6 +91,19 @@ class FakeLayer : public Layer {
   std::string unreadable;  // a directory that cannot be listed
 
  private:
+  class Content : public BlockSource {
+   public:
+    explicit Content(const std::string& bytes) : bytes_(bytes) {}
+    uint64_t size() const override { return bytes_.size(); }
+    Status read(uint64_t offset, std::span<std::byte> out) const override {
+      std::memcpy(out.data(), bytes_.data() + offset, out.size());
+      return {};
+    }
+
+   private:
+    const std::string& bytes_;
+  };
+
   LayerObject& add(const std::string& path, uint32_t mode) {
     LayerObject object;
     object.name = split_path(path).name;
@@ -92,6 +114,7 @@ class FakeLayer : public Layer {
 
   std::string name_;
   std::map<std::string, LayerObject> objects_;
+  std::map<std::string, std::string> contents_;
   uint64_t next_ino_ = 1;
 };
 

@@ -22,6 +22,7 @@
 #include "fsengine/base/tree.h"
 #include "fsengine/overlay/dir_layer.h"
 #include "fsengine/overlay/empty_directory.h"
+#include "fsengine/overlay/host_file.h"
 #include "fsengine/overlay/merge.h"
 #include "fsengine/overlay/owner_policy.h"
 #include "fsengine/overlay/scan.h"
@@ -86,15 +87,35 @@ class Layers {
 
   ContentPtr content(NodeId id) const {
     const Node& node = pool_[id];
-    return layers_[node.layer]->open_file(
-        host_path(pool_, node),
-        {node.host_ino, node.size, node.mtime_sec, node.mtime_nsec});
+    const std::string path = host_path(pool_, node);
+    const SplitPath split = split_path(path);
+    const Fd dir =
+        OVL_TRY(layers_[node.layer]->open_dir(std::string(split.dir)));
+    Fd file = OVL_TRY(open_host_file(dir.get(), std::string(split.name)));
+    return std::make_unique<Content>(
+        std::move(file),
+        Stamp{node.host_ino, node.size, node.mtime_sec, node.mtime_nsec});
   }
 
   NodePool& pool() { return pool_; }
   Tree lower() const { return {pool_, lower_}; }
 
  private:
+  class Content : public BlockSource {
+   public:
+    Content(Fd file, const Stamp& stamp)
+        : file_(std::move(file)), stamp_(stamp) {}
+    uint64_t size() const override { return stamp_.size; }
+    Status read(uint64_t offset, std::span<std::byte> out) const override {
+      OVL_TRY(read_host_file(file_.get(), stamp_, offset, out, [] {}));
+      return {};
+    }
+
+   private:
+    const Fd file_;
+    const Stamp stamp_;
+  };
+
   NodeId fold(const Layer& layer, uint16_t index, NodeId below) {
     const auto scan = *scan_layer(layer, index, way_.family(), pool_);
     DataLayers none(pool_);

@@ -59,7 +59,7 @@ class RebaseTest : public ::testing::Test {
                              : to_int(data) < base_end_ ? base_
                                                         : upper_;
     ++reads_;
-    return layer.open_file(host_path(pool_, pool_[data]), {});
+    return layer.content(host_path(pool_, pool_[data]));
   }
 
   Result<std::unique_ptr<BlockSource>> content(NodeId id) {
