@@ -44,6 +44,7 @@ Node newer_state(const NodePool& pool, NodeId id, uint64_t guest_ino) {
   node.host_dir = kNoNode;
   node.host_name = StrRef{};
   node.layer = 0;
+  node.ctime_tag = 0;
   node.marks = kMarkNone;
   node.has_redirect = false;
   node.redirect = StrRef{};
