@@ -69,6 +69,12 @@ std::string own_fd_path(int dir, std::string_view name) {
   return own_fd_path(dir) + "/" + std::string(name);
 }
 
+bool is_name(std::string_view name) {
+  constexpr std::string_view kForbidden("/\0", 2);
+  return !name.empty() && name != "." && name != ".." &&
+         name.find_first_of(kForbidden) == name.npos;
+}
+
 SplitPath split_path(std::string_view path) {
   const size_t slash = path.rfind('/');
   if (slash == std::string_view::npos)

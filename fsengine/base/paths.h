@@ -29,6 +29,10 @@ std::string own_fd_path(int fd);
 /// The same for a name in an open directory; the name is not followed.
 std::string own_fd_path(int dir, std::string_view name);
 
+/// True for what can be a name in a directory: not empty, no dots that lead
+/// elsewhere, no slash and no zero.
+bool is_name(std::string_view name);
+
 /// `path` split at its last slash: what is before it ("" when none), and after.
 struct SplitPath {
   std::string_view dir;

@@ -56,6 +56,11 @@ Node newer_state(const NodePool& pool, NodeId id, uint64_t guest_ino) {
   return node;
 }
 
+bool has_known_type(uint32_t mode) {
+  return S_ISREG(mode) || S_ISDIR(mode) || S_ISLNK(mode) || S_ISCHR(mode) ||
+         S_ISBLK(mode) || S_ISFIFO(mode) || S_ISSOCK(mode);
+}
+
 bool same_attributes(const Node& a, const Node& b) {
   if (a.is_device() && (!b.is_device() || a.rdev != b.rdev))
     return false;

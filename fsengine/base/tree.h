@@ -159,6 +159,9 @@ struct Tree {
 /// but entries, of which it has none.
 Node newer_state(const NodePool& pool, NodeId id, uint64_t guest_ino);
 
+/// True when the type in `mode` is one that a file system has.
+bool has_known_type(uint32_t mode);
+
 /// True when mode, owner, times, flags, device number and attributes agree;
 /// size, content, target and names are not looked at.
 bool same_attributes(const Node& a, const Node& b);

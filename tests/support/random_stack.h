@@ -5,6 +5,7 @@
 // links, whiteouts, opaque and moved directories, and metacopy files.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <random>
 #include <string>

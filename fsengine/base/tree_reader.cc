@@ -1,70 +1,18 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//
-// Arrays of plain values one behind the other, so that both ways cost little
-// more than a copy. Strings keep their places, so references to them are
-// numbers that stay as they are.
-#include "fsengine/base/tree_codec.h"
-
-#include <algorithm>
-
-#include "fsengine/base/string_starts.h"
+#include "fsengine/base/paths.h"
+#include "fsengine/base/string_codec.h"
 #include "fsengine/base/tree_check.h"
+#include "fsengine/base/tree_codec.h"
+#include "fsengine/base/tree_records.h"
 
 namespace ovl {
 namespace {
-
-struct PoolHeader {
-  uint64_t string_bytes;
-  uint64_t entries;
-  uint32_t nodes;
-  uint32_t xattr_sets;  // without the empty one
-  uint32_t hole_maps;   // without that of a file without holes
-  uint32_t lower_root;
-  uint32_t merged_root;
-  uint32_t zero;
-};
-static_assert(sizeof(PoolHeader) == 40);
-
-struct NodeRecord {
-  uint64_t size;
-  int64_t mtime_sec;
-  uint64_t host_ino;
-  uint32_t mtime_nsec;
-  uint32_t uid;
-  uint32_t gid;
-  uint32_t xattrs;
-  uint32_t special;  // of the type: hole map, target, device number, lower
-  uint32_t source;
-  uint32_t host_dir;
-  uint32_t host_name;
-  uint32_t redirect;
-  uint32_t entries;
-  uint16_t mode;
-  uint16_t layer;
-  uint8_t marks;
-  uint8_t flags;
-  uint8_t has_redirect;
-  uint8_t zero;
-};
-static_assert(sizeof(NodeRecord) == 72);
-
-static_assert(sizeof(Entry) == 8 && Plain<Entry> && sizeof(DataRun) == 8);
 
 constexpr uint8_t kAllMarks =
     kMarkWhiteout | kMarkOpaque | kMarkUnreadable | kMarkMetacopy;
 constexpr uint8_t kAllFlags = kFlagImmutable | kFlagAppend;
 constexpr size_t kMostXattrName = 255;
 constexpr size_t kMostXattrValue = 65536;
-
-uint32_t special_of(const Node& node) {
-  if (node.is_regular())
-    return static_cast<uint32_t>(node.holes);
-  if (node.is_symlink())
-    return static_cast<uint32_t>(node.target);
-  if (node.is_dir())
-    return to_int(node.lower);
-  return node.is_device() ? node.rdev.packed : 0;
-}
 
 void set_special(Node& node, uint32_t special) {
   if (node.is_regular())
@@ -75,28 +23,6 @@ void set_special(Node& node, uint32_t special) {
     node.lower = NodeId{special};
   else
     node.rdev = {special};
-}
-
-NodeRecord record_of(const Node& node) {
-  return {.size = node.size,
-          .mtime_sec = node.mtime_sec,
-          .host_ino = node.host_ino,
-          .mtime_nsec = node.mtime_nsec,
-          .uid = node.uid,
-          .gid = node.gid,
-          .xattrs = static_cast<uint32_t>(node.xattrs),
-          .special = special_of(node),
-          .source = to_int(node.source),
-          .host_dir = to_int(node.host_dir),
-          .host_name = static_cast<uint32_t>(node.host_name),
-          .redirect = static_cast<uint32_t>(node.redirect),
-          .entries = node.entry_count,
-          .mode = node.mode,
-          .layer = node.layer,
-          .marks = node.marks,
-          .flags = node.flags,
-          .has_redirect = static_cast<uint8_t>(node.has_redirect ? 1 : 0),
-          .zero = 0};
 }
 
 // Its entries come later.
@@ -122,46 +48,6 @@ Node node_of(const NodeRecord& record) {
   return node;
 }
 
-PoolHeader header_of(const PoolPart& part) {
-  PoolHeader header{};
-  const NodePool& pool = part.pool;
-  for (size_t i = 0; i < pool.strings.chunk_count(); ++i)
-    header.string_bytes += pool.strings.chunk(i).size();
-  for (uint32_t id = 0; id < part.nodes; ++id)
-    header.entries += pool[NodeId{id}].entry_count;
-  header.nodes = part.nodes;
-  header.xattr_sets = pool.xattrs.size() - 1;
-  header.hole_maps = pool.hole_maps.size() - 1;
-  header.lower_root = to_int(part.lower_root);
-  header.merged_root = to_int(part.merged_root);
-  return header;
-}
-
-Status write_xattrs(CheckedWriter& out, const XattrSet& set) {
-  OVL_TRY(out.put(static_cast<uint32_t>(set.size())));
-  for (const Xattr& xattr : set) {
-    OVL_TRY(out.put_string(xattr.name));
-    OVL_TRY(out.put_string(xattr.value));
-  }
-  return {};
-}
-
-Status write_holes(CheckedWriter& out, const HoleMap& map) {
-  OVL_TRY(out.put(static_cast<uint32_t>(map.runs.size())));
-  return out.put_bytes(std::as_bytes(std::span(map.runs)));
-}
-
-bool is_name(std::string_view name) {
-  constexpr std::string_view kForbidden("/\0", 2);
-  return !name.empty() && name != "." && name != ".." &&
-         name.find_first_of(kForbidden) == name.npos;
-}
-
-bool has_known_type(uint32_t mode) {
-  return S_ISREG(mode) || S_ISDIR(mode) || S_ISLNK(mode) || S_ISCHR(mode) ||
-         S_ISBLK(mode) || S_ISFIFO(mode) || S_ISSOCK(mode);
-}
-
 class TreeReader {
  public:
   TreeReader(CheckedReader& in, uint32_t layers) : in_(in), layers_(layers) {}
@@ -169,7 +55,6 @@ class TreeReader {
   Result<PooledTrees> run();
 
  private:
-  Status read_strings();
   Status read_xattr_sets();
   Result<XattrSet> read_xattr_set();
   Status read_hole_maps();
@@ -198,7 +83,8 @@ Result<PooledTrees> TreeReader::run() {
   if (header_.zero != 0 || !is_node(header_.lower_root) ||
       !is_node(header_.merged_root))
     return damaged("roots");
-  OVL_TRY(read_strings());
+  pool_.strings = OVL_TRY(read_strings(in_));
+  strings_ = StringStarts(pool_.strings);
   OVL_TRY(read_xattr_sets());
   OVL_TRY(read_hole_maps());
   OVL_TRY(read_nodes());
@@ -210,20 +96,6 @@ Result<PooledTrees> TreeReader::run() {
   OVL_TRY(check_tree({pool_, lower}));
   OVL_TRY(check_tree({pool_, merged}));
   return PooledTrees{std::move(pool_), lower, merged};
-}
-
-Status TreeReader::read_strings() {
-  OVL_TRY(in_.expect(header_.string_bytes, 1));
-  for (uint64_t left = header_.string_bytes; left > 0;) {
-    if (pool_.strings.full())
-      return damaged("too many strings");
-    const auto part = std::min<uint64_t>(left, StringPool::kChunkBytes);
-    const auto chunk = pool_.strings.add_chunk(static_cast<uint32_t>(part));
-    OVL_TRY(in_.get_bytes(std::as_writable_bytes(chunk)));
-    left -= part;
-  }
-  strings_ = OVL_TRY(StringStarts::of(pool_.strings));
-  return {};
 }
 
 // Interning gives the id that it had, unless there are two of a kind.
@@ -332,23 +204,6 @@ Status TreeReader::check_names(const Node& directory) const {
 }
 
 }  // namespace
-
-Status write_trees(CheckedWriter& out, const PoolPart& part) {
-  const NodePool& pool = part.pool;
-  const PoolHeader header = header_of(part);
-  OVL_TRY(out.put(header));
-  for (size_t i = 0; i < pool.strings.chunk_count(); ++i)
-    OVL_TRY(out.put_bytes(std::as_bytes(pool.strings.chunk(i))));
-  for (uint32_t i = 1; i <= header.xattr_sets; ++i)
-    OVL_TRY(write_xattrs(out, pool.xattrs.get(XattrsId{i})));
-  for (uint32_t i = 1; i <= header.hole_maps; ++i)
-    OVL_TRY(write_holes(out, pool.hole_maps.get(HoleMapId{i})));
-  for (uint32_t id = 0; id < part.nodes; ++id)
-    OVL_TRY(out.put(record_of(pool[NodeId{id}])));
-  for (uint32_t id = 0; id < part.nodes; ++id)
-    OVL_TRY(out.put_bytes(std::as_bytes(pool.entries(NodeId{id}))));
-  return {};
-}
 
 Result<PooledTrees> read_trees(CheckedReader& in, uint32_t layers) {
   return TreeReader(in, layers).run();
