@@ -45,6 +45,15 @@ tl::unexpected<Error> damaged(std::string_view why) {
   return fail(EUCLEAN, "damaged: " + std::string(why));
 }
 
+Status remove_checked_file(Os& os, int directory, const FileKind& kind) {
+  for (const char* name : {kind.name, kind.new_name}) {
+    auto status = os.unlink({directory, name});
+    if (!status && status.error().code() != ENOENT)
+      return std::move(status).in(name);
+  }
+  return os.fsync(directory).in(std::string(kind.name) + ": fsync");
+}
+
 CheckedWriter::CheckedWriter(Os& os, int directory, const FileKind& kind, Fd fd)
     : os_(&os),
       directory_(directory),

@@ -120,6 +120,10 @@ class CheckedReader {
   uint64_t unread_;      // content behind the buffer
 };
 
+/// Removes it and what a writer left that did not come to its end; durably, and
+/// no error when there is nothing.
+Status remove_checked_file(Os& os, int directory, const FileKind& kind);
+
 /// The Error for content that a writer does not write.
 tl::unexpected<Error> damaged(std::string_view why);
 

@@ -174,6 +174,10 @@ Result<SavedLayout> read_layout(int state_dir) {
   return read_content(in).in(kLayoutFile.name);
 }
 
+Status remove_layout(Os& os, int state_dir) {
+  return remove_checked_file(os, state_dir, kLayoutFile);
+}
+
 Status check_wanted(const SavedLayout& kept, const StackOptions& layers,
                     const std::vector<Parameter>& parameters) {
   const auto& before = kept.stack.layers;

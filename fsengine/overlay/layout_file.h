@@ -46,6 +46,9 @@ Status write_layout(Os& os, int state_dir, const LayoutRecord& record,
 /// when it is damaged; all but the first name the file.
 Result<SavedLayout> read_layout(int state_dir);
 
+/// No error when there is none.
+Status remove_layout(Os& os, int state_dir);
+
 /// EINVAL, naming the parameter, at the first difference between what `kept`
 /// was made with and what the user wants now.
 Status check_wanted(const SavedLayout& kept, const StackOptions& layers,

@@ -160,6 +160,24 @@ TEST_F(LayoutFile, ARestoreLooksAtNoMoreThanTheRoots) {
   EXPECT_THAT(content_of(**restored, "d/sub/deep"), HasSubstr("error: "));
 }
 
+// Of more blocks than a hole map can tell, 2^32; no image can show it, but it
+// may lie under another file. tmpfs can hold it.
+TEST_F(LayoutFile, AHiddenFileOfManyTebibytesIsNoHindrance) {
+  const TempDir shared("/dev/shm");
+  shared.dir("base");
+  write_whole(shared.path("base/file"), "");
+  const Fd fd(::open(shared.path("base/file").c_str(), O_WRONLY));
+  constexpr off_t k16TiB = off_t{1} << 44;
+  if (::ftruncate(fd.get(), 2 * k16TiB) != 0)
+    GTEST_SKIP() << "/dev/shm cannot hold a file of 32 TiB";
+  ASSERT_EQ(::pwrite(fd.get(), "a", 1, 5 * 4096), 1);
+  ASSERT_EQ(::pwrite(fd.get(), "b", 1, k16TiB + 2 * 4096), 1);
+  put("top/file", "over it");
+  options_.lowers[1] = shared.path("base");
+  ASSERT_NO_FATAL_FAILURE(keep(*scan()));
+  EXPECT_EQ(restore_error(), "none");
+}
+
 TEST_F(LayoutFile, AnotherDirectoryIsRefusedByItsPath) {
   ASSERT_NO_FATAL_FAILURE(keep(*scan()));
   for (const std::string name : {"top", "base", "data", "upper"}) {
@@ -223,7 +241,12 @@ TEST_F(LayoutFile, TheFirstDifferenceIsNamed) {
               HasSubstr("upperdir: is /elsewhere"));
 }
 
-TEST_F(LayoutFile, NoFileIsNoLayout) {
+TEST_F(LayoutFile, RemovedItIsNoLayout) {
+  ASSERT_NO_FATAL_FAILURE(keep(*scan()));
+  write_whole(file() + ".new", "left");
+  ASSERT_TRUE(remove_layout(host_os(), state_.get()));
+  ASSERT_TRUE(remove_layout(host_os(), state_.get()));
+  EXPECT_TRUE(fs::is_empty(temp_.path("state")));
   const auto saved = read_layout(state_.get());
   ASSERT_FALSE(saved);
   EXPECT_EQ(saved.error().code(), ENOENT);
@@ -331,35 +354,6 @@ TEST_F(LayoutFile, WritingStoppedAnywhereLeavesTheOldOrTheNew) {
     const bool renamed = stop + 1 >= operations;
     EXPECT_EQ(saved->record.fingerprint, renamed ? 2U : 1U);
   }
-}
-
-// What a loss of power keeps cannot be seen here; the order that it needs can.
-class OrderOs : public WrapOs {
- public:
-  Status pwrite(int fd, std::span<const std::byte> bytes,
-                uint64_t offset) override {
-    calls += "write ";
-    return WrapOs::pwrite(fd, bytes, offset);
-  }
-  Status fsync(int fd) override {
-    struct stat st {};
-    calls += ::fstat(fd, &st) == 0 && S_ISDIR(st.st_mode) ? "sync-directory "
-                                                          : "sync ";
-    return WrapOs::fsync(fd);
-  }
-  Status rename(const At& from, const At& to, Rename how) override {
-    calls += "rename ";
-    return WrapOs::rename(from, to, how);
-  }
-
-  std::string calls;
-};
-
-TEST_F(LayoutFile, ItIsOnDiskBeforeItTakesItsPlaceAndBeforeItIsTold) {
-  OrderOs os;
-  ASSERT_TRUE(
-      write_layout(os, state_.get(), {kParameters, 1 << 24, 1}, *scan()));
-  EXPECT_EQ(os.calls, "write write sync rename sync-directory ");
 }
 
 }  // namespace
