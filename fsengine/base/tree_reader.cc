@@ -39,6 +39,7 @@ Node node_of(const NodeRecord& record) {
   node.host_dir = NodeId{record.host_dir};
   node.host_name = StrRef{record.host_name};
   node.redirect = StrRef{record.redirect};
+  node.ctime_tag = record.ctime_tag;
   node.mode = record.mode;
   node.layer = record.layer;
   node.marks = record.marks;
@@ -153,7 +154,7 @@ bool TreeReader::is_valid(const NodeRecord& record) const {
   const bool has_size = S_ISREG(record.mode) || S_ISLNK(record.mode);
   return has_known_type(record.mode) && record.layer < layers_ &&
          (record.marks & ~kAllMarks) == 0 && (record.flags & ~kAllFlags) == 0 &&
-         record.has_redirect <= 1 && record.zero == 0 &&
+         record.has_redirect <= 1 && record.zero == 0 && record.zero_too == 0 &&
          (has_size || record.size == 0) &&
          (S_ISDIR(record.mode) || record.entries == 0) &&
          record.xattrs <= header_.xattr_sets &&

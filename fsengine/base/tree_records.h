@@ -36,14 +36,16 @@ struct NodeRecord {
   uint32_t host_name;
   uint32_t redirect;
   uint32_t entries;
+  uint32_t ctime_tag;
+  uint32_t zero;
   uint16_t mode;
   uint16_t layer;
   uint8_t marks;
   uint8_t flags;
   uint8_t has_redirect;
-  uint8_t zero;
+  uint8_t zero_too;
 };
-static_assert(sizeof(NodeRecord) == 72);
+static_assert(sizeof(NodeRecord) == 80);
 
 static_assert(sizeof(Entry) == 8 && Plain<Entry> && sizeof(DataRun) == 8);
 

@@ -34,12 +34,14 @@ NodeRecord record_of(const Node& node) {
           .host_name = static_cast<uint32_t>(node.host_name),
           .redirect = static_cast<uint32_t>(node.redirect),
           .entries = node.entry_count,
+          .ctime_tag = node.ctime_tag,
+          .zero = 0,
           .mode = node.mode,
           .layer = node.layer,
           .marks = node.marks,
           .flags = node.flags,
           .has_redirect = static_cast<uint8_t>(node.has_redirect ? 1 : 0),
-          .zero = 0};
+          .zero_too = 0};
 }
 
 PoolHeader header_of(const PoolPart& part) {

@@ -130,6 +130,7 @@ class RandomStack {
     object.mode |= below(07777);
     object.mtime_sec = static_cast<int64_t>(below(2'000'000'000)) - 1000;
     object.mtime_nsec = below(1'000'000'000);
+    object.ctime_tag = below(1000);
     if (below(3) == 0)
       object.xattrs.push_back(
           {"user.k" + std::to_string(below(3)), random_bytes(below(20) + 1)});

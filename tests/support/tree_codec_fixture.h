@@ -53,8 +53,8 @@ inline std::vector<std::string> lines_of(const NodePool& pool, NodeId id) {
           std::to_string(node.mtime_nsec) + " " + std::to_string(node.uid) +
           " " + std::to_string(node.gid) + " " + std::to_string(node.host_ino),
       std::to_string(node.layer) + " " + std::to_string(node.marks) + " " +
-          std::to_string(node.flags) + " " +
-          std::to_string(to_int(node.host_dir)) + " " +
+          std::to_string(node.flags) + " " + std::to_string(node.ctime_tag) +
+          " " + std::to_string(to_int(node.host_dir)) + " " +
           std::to_string(to_int(node.source)) + " " + host_path(pool, node)};
   if (node.has_redirect)
     lines.push_back("to " + std::string(pool.strings.get(node.redirect)));
