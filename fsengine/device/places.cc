@@ -7,7 +7,7 @@
 
 #include <cerrno>
 
-#include "fsengine/base/dir_names.h"
+#include "fsengine/device/foreign_state.h"
 #include "fsengine/device/host_facts.h"
 #include "fsengine/device/mounts.h"
 
@@ -77,34 +77,11 @@ Status check_same_mount(const Place& upper, const Place& work) {
   return {};
 }
 
-Result<bool> is_empty_dir(int parent, const char* path) {
-  const Fd fd(
-      ::openat(parent, path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
-  if (!fd.is_open() && errno == ENOENT)
-    return true;
-  if (!fd.is_open())
-    return last_error(path);
-  return OVL_TRY(list_names(fd.get()).in(path)).empty();
-}
-
-// What another user of the upper left in work that we would misread.
-Status check_foreign_state(const Place& work) {
-  if (!OVL_TRY(is_empty_dir(work.fd.get(), "index").in(work.what)))
-    return fail(ENOTSUP, work.what +
-                             "/index: not empty: upperdir was mounted with "
-                             "index=on, which is not supported");
-  if (!OVL_TRY(is_empty_dir(work.fd.get(), "work/incompat").in(work.what)))
-    return fail(EBUSY, work.what +
-                           "/work/incompat: not empty: upperdir was left "
-                           "unsettled by a volatile mount");
-  return {};
-}
-
 Status check_writable(const std::vector<Place>& places) {
   const Place& upper = places[places.size() - 2];
   const Place& work = places.back();
   OVL_TRY(check_same_mount(upper, work));
-  return check_foreign_state(work);
+  return refuse_foreign_state(work.fd.get(), work.what);
 }
 
 Status check_owner_policy(const DeviceConfig& config) {

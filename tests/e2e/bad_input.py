@@ -134,6 +134,22 @@ def upper_mounted_by_the_kernel(space, path):
         return refuse(path, WRITABLE, ["upperdir", "{p}/upper"])
 
 
+def left_by_the_kernel(space, path, option, must_say):
+    """What a mount with `option` leaves in workdir is refused."""
+    upper, work = path / f"u-{option}", path / f"w-{option}"
+    for made in (upper, work, path / "linked"):
+        made.mkdir(exist_ok=True)
+    for name in ("one", "two"):
+        (path / "linked" / name).unlink(missing_ok=True)
+    (path / "linked/one").write_text("x")
+    os.link(path / "linked/one", path / "linked/two")
+    with ovltest.overlay(space, [path / "linked"], upper, work,
+                         option) as mount:
+        (mount / "one").write_text("changed")
+    return refuse(path, ["lowerdir={p}/linked", f"upperdir={upper}",
+                         f"workdir={work}"], [f"workdir: {work}", *must_say])
+
+
 def second_server(space, path):
     with Server(space, *(p.format(p=path) for p in WRITABLE)):
         return refuse(path, WRITABLE, ["workdir", "{p}/work"])
@@ -154,6 +170,10 @@ def test(space):
             attempt(name, refuse, path, parameters, must_say)
         attempt("layer unreadable", unreadable_layer, path)
         attempt("directory unreadable", unreadable_directory, path)
+        attempt("index of the kernel", left_by_the_kernel, space, path,
+                "index=on", ["/index: not empty", "to go on, remove it"])
+        attempt("volatile mount", left_by_the_kernel, space, path, "volatile",
+                ["/work/incompat/volatile: ", "to go on", "remove"])
         attempt("second server", second_server, space, path)
         attempt("upper is mounted by the kernel", upper_mounted_by_the_kernel,
                 space, path)

@@ -117,6 +117,23 @@ TEST_F(DeviceTest, ReadsBackWhatAPlainArrayWouldHold) {
   }
 }
 
+TEST_F(DeviceTest, ReadsOfAnyAlignmentAgree) {
+  open();
+  ASSERT_TRUE(device_->write(5 * kBlockSize, Bytes(kSector, std::byte{7})));
+  const Bytes model = whole();
+  std::mt19937_64 random(1);
+  for (int i = 0; i < 2000; ++i) {
+    // Most around the start of the device, where all kinds of blocks are.
+    const uint64_t end = random() % 4 == 0 ? model.size() : 200 * kBlockSize;
+    const uint64_t offset = random() % end;
+    const uint64_t length =
+        std::min(1 + random() % 20000, model.size() - offset);
+    ASSERT_TRUE(std::ranges::equal(read(offset, length),
+                                   std::span(model).subspan(offset, length)))
+        << offset << "+" << length;
+  }
+}
+
 TEST_F(DeviceTest, PartsOfOneBlockWrittenAtOnceAllStay) {
   open();
   constexpr uint64_t kThreads = 8;
@@ -268,13 +285,6 @@ TEST_F(DeviceTest, LayersThatOverlapAreRefusedAndNothingIsMade) {
 TEST_F(DeviceTest, MissingLayersAreNamed) {
   config_.lowers.push_back(temp_.path("missing"));
   EXPECT_THAT(open_error(), HasSubstr("lowerdir: " + temp_.path("missing")));
-}
-
-TEST_F(DeviceTest, IndexOfAKernelMountIsRefused) {
-  temp_.dir("work/index");
-  EXPECT_EQ(open_error(), "");
-  std::ofstream(temp_.path("work/index/00fb")) << "";
-  EXPECT_THAT(open_error(), HasSubstr("index=on"));
 }
 
 TEST_F(DeviceTest, SizeThatIsTooSmallSaysWhatIsNeeded) {
