@@ -101,8 +101,8 @@ def sparse_files(l):
     layer = l[0]
     layer.file("hole")
     os.truncate(layer.at("hole"), 10 << 20)
-    layer.file("huge")
-    os.truncate(layer.at("huge"), 6 << 30)
+    layer.file("large")
+    os.truncate(layer.at("large"), 300 << 20)
     for path, places in {"start": [0], "end": [(10 << 20) - 4096],
                          "indirect": [12 * 4096, 1036 * 4096, 2000 * 4096],
                          "odd": [5000, 123457, 9999999]}.items():
@@ -112,8 +112,8 @@ def sparse_files(l):
                 file.seek(place)
                 file.write(path.encode() * 50)
             file.truncate(10 << 20)
-    with open(layer.at("huge"), "r+b") as file:
-        for place in (0, 4 << 20, (4 << 30) + (5 << 20), (6 << 30) - 10):
+    with open(layer.at("large"), "r+b") as file:
+        for place in (0, 4 << 20, 200 << 20, (300 << 20) - 10):
             file.seek(place)
             file.write(b"x" * 10)
 
