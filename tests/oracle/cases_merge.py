@@ -309,3 +309,33 @@ def refuse_redirect_to_a_directory_that_shows_itself(l, l3):
 def refuse_malformed_redirect_in_upper(l, u):
     u.dir("r", redirect=b"a/b")
     l[0].file("a/b/f", "x")
+
+
+def user_attributes(l):
+    """They count under userxattr, and those of the other family do not."""
+    for family in ("user", "trusted"):
+        l[0].dir(f"{family}-opaque")
+        l[0].xattr(f"{family}-opaque", f"{family}.overlay.opaque", b"y")
+        l[1].file(f"{family}-opaque/below", "x")
+        l[0].file(f"{family}-whiteout")
+        l[0].xattr(f"{family}-whiteout", f"{family}.overlay.whiteout")
+        l[1].file(f"{family}-whiteout", "x")
+        l[0].file("f", "x")
+        l[0].xattr("f", f"{family}.overlay.overlay.x", b"escaped once")
+        l[0].xattr("f", f"{family}.overlay.origin", b"")
+    l[0].whiteout("gone")
+    l[1].file("gone", "x")
+
+
+user_attributes.options = "userxattr"
+
+
+@refused("lower1/r: redirects cannot be followed")
+def refuse_redirect_of_user_attributes(l):
+    l[0].dir("r")
+    l[0].xattr("r", "user.overlay.redirect", b"/d")
+    l[1].file("r/f", "x")
+    l[1].file("d/f", "x")
+
+
+refuse_redirect_of_user_attributes.options = "userxattr"

@@ -19,7 +19,7 @@ import cases_merge  # noqa: E402
 import cases_objects  # noqa: E402
 import ovltest  # noqa: E402
 from made_layer import Layer  # noqa: E402
-from ovltest import Failure, Server, check, say  # noqa: E402
+from ovltest import Failure, Server, check, run, say  # noqa: E402
 from treecmp import check_same, dump_dir, treedump  # noqa: E402
 
 
@@ -38,6 +38,7 @@ class Stack:
     def __init__(self, space, case, fs_type):
         self.space, self.case, self.fs_type = space, case, fs_type
         wants = inspect.signature(case).parameters
+        self.userxattr = getattr(case, "options", "") == "userxattr"
         self.lowers = [space.dir(f"lower{number}") for number in
                        range(1, 4 if "l3" in wants else 3)]
         self.upper = space.dir("upper") if "u" in wants else None
@@ -70,11 +71,14 @@ class Stack:
     def reader(self):
         upper = ["--upper", self.upper] if self.upper else []
         data = ["--data", self.data] if self.data else []
-        return treedump("layers", *self.lowers, *upper, *data)
+        family = ["--userxattr"] if self.userxattr else []
+        return treedump("layers", *self.lowers, *upper, *data, *family)
 
     def parameters(self):
         yield "lowerdir=" + ":".join(map(str, self.below()))
         yield f"type={self.fs_type}"
+        if self.userxattr:
+            yield "userxattr=yes"
         if self.upper:
             yield f"upperdir={self.upper}"
             yield f"workdir={self.space.dir('work')}"
@@ -130,11 +134,65 @@ def check_overlay_as_lower(space, fs_type):
                 check_same(expected, dump_dir(mount), "kernel overlay", "guest")
 
 
+def check_upper_of_the_kernel(space, fs_type):
+    """With all that the kernel notes in it: origin, impure, uuid, redirects,
+    metacopy files, whiteouts that are one inode."""
+    lower, upper = space.dir("lower"), space.dir("upper")
+    layer = Layer(lower)
+    for name in ("moved", "kept", "rebuilt"):
+        layer.file(f"{name}/f", name * 3000)
+        layer.file(f"{name}/sub/g", name)
+        layer.xattr(f"{name}/f", "user.x", b"v")
+    for number in range(4):
+        layer.file(f"gone{number}", "x")
+    layer.link("kept/f", "linked")
+    options = "redirect_dir=on,metacopy=on,uuid=on,xino=on"
+    with ovltest.overlay(space, [lower], upper, space.dir("work"),
+                         options) as mount:
+        (mount / "moved").rename(mount / "to")
+        (mount / "to/sub").rename(mount / "kept/sub2")
+        (mount / "to/f").chmod(0o600)
+        (mount / "kept/new").write_text("new")
+        (mount / "linked").write_text("parted from kept/f")
+        for number in range(4):
+            (mount / f"gone{number}").unlink()
+        run("rm", "-r", mount / "rebuilt")
+        (mount / "rebuilt").mkdir()
+        expected = dump_dir(mount)
+    stored = run("getfattr", "-Rhd", "-m", "overlay", "-e", "hex", upper)
+    for name in ("origin", "impure", "uuid", "redirect", "metacopy",
+                 "opaque"):
+        check(f"overlay.{name}=" in stored, f"the kernel wrote no {name}")
+    parameters = [f"lowerdir={lower}", f"type={fs_type}", f"upperdir={upper}",
+                  f"workdir={space.dir('work')}"]
+    with Server(space, *parameters) as server:
+        server.fsck()
+        with server.mounted(fs_type, options="ro") as mount:
+            check_same(expected, dump_dir(mount), "kernel overlay", "guest")
+
+
+def check_many_lowers(space, fs_type):
+    layers = [Layer(space.dir(f"{number}")) for number in range(60)]
+    for number, layer in enumerate(layers):
+        layer.file(f"d/{number}", f"{number}")
+        layer.file("d/all", f"{number}")
+        if number > 2:
+            layer.whiteout(f"d/{number + 1}")
+    with ovltest.overlay(space, [layer.root for layer in layers]) as mount:
+        expected = dump_dir(mount)
+    lowers = ":".join(str(layer.root) for layer in layers)
+    with Server(space, f"lowerdir={lowers}", f"type={fs_type}") as server:
+        with server.mounted(fs_type, options="ro") as mount:
+            check_same(expected, dump_dir(mount), "kernel overlay", "guest")
+
+
 def test(space, chosen, fs_type):
     failed = []
-    if not chosen:
-        say("overlay as a lower")
-        check_overlay_as_lower(space, fs_type)
+    for whole in (check_overlay_as_lower, check_upper_of_the_kernel,
+                  check_many_lowers) if not chosen else ():
+        say(whole.__name__)
+        with ovltest.Workspace(whole.__name__) as inner:
+            whole(inner, fs_type)
     for case in CASES:
         if chosen and case.__name__ not in chosen:
             continue
