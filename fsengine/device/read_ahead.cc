@@ -18,7 +18,7 @@ namespace ovl {
 namespace {
 
 // What is asked for at most ahead of a read: 64 files of one block.
-constexpr uint64_t kWindow = 64 * kBlockSize;
+constexpr uint64_t kWindow = uint64_t{64} * kBlockSize;
 // How far requests of one stream may be behind another.
 constexpr uint64_t kDisorder = 4 * kWindow;
 
