@@ -47,7 +47,7 @@ def bench_starts(args, sizes):
         with tempfile.TemporaryDirectory(prefix="ovl-bench-tree-") as where:
             tree = make_small_files(pathlib.Path(where) / "tree", count)
             report[title] = bench_start(ovltest.BUILD, tree, args.runs)
-        print_start(title, report[title])
+            print_start(title, report[title])
     return report
 
 
