@@ -24,6 +24,8 @@ test_run=(
   e2fsprogs fuse2fs mount util-linux     # e2fsck, debugfs, losetup
   attr acl python3 procps
   grub-common 7zip                       # ext2 drivers of other people
+  qemu-system-x86 busybox-static         # a virtual machine as guest; its
+  nbd-client qemu-utils                  # kernel is downloaded by the tests
   clang-14 libclang-rt-14-dev clang-format-14 clang-tidy-14
   ccache git
 )
