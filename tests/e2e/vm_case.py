@@ -46,10 +46,6 @@ class Case:
         if self.server.process is not None:
             self.server.kill()
 
-    @property
-    def uri(self):
-        return f"nbd+unix:///?socket={self.server.socket}"
-
     def restart(self, seconds_between=0):
         """SIGKILL, and the same command again."""
         self.server.kill()
@@ -59,10 +55,10 @@ class Case:
     def check_device(self, seen):
         """What is served is clean, and is the tree that the guest saw."""
         image = self.space.path / "image"
-        run("nbdcopy", self.uri, image)
+        run("nbdcopy", self.server.uri, image)
         ovltest.fsck(image)
         image.unlink()
-        check_same(run(NBD_GUEST, self.uri, "dump", *FORMAT).splitlines(),
+        check_same(run(NBD_GUEST, self.server.uri, "dump", *FORMAT).splitlines(),
                    seen, "device", "guest")
 
     def stop_and_check_upper(self, seen):
