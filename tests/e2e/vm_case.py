@@ -52,6 +52,15 @@ class Case:
         time.sleep(seconds_between)
         self.server.start()
 
+    def restart_in_order(self, vm, drive):
+        """nbdkit exits, and starts again; meanwhile the drive is out of the
+        machine, which would else meet errors. Returns the new Drive."""
+        vm.detach(drive)
+        status = self.server.stop()
+        check(status == 0, f"nbdkit: exit status {status}")
+        self.server.start()
+        return vm.attach(self.server.socket)
+
     def check_device(self, seen):
         """What is served is clean, and is the tree that the guest saw."""
         image = self.space.path / "image"

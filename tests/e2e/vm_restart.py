@@ -13,7 +13,7 @@ import pathlib
 import sys
 
 sys.path.insert(0, str(pathlib.Path(__file__).parents[1] / "support"))
-from ovltest import check, say  # noqa: E402
+from ovltest import say  # noqa: E402
 from treecmp import check_same  # noqa: E402
 from vm_case import Case, Mounted  # noqa: E402
 from vm_story import main  # noqa: E402
@@ -100,10 +100,7 @@ def stopped_when_nearly_full(story):
         say(f"  {mounted.run(FILL).strip()} % used")
         seen = mounted.checked_dump()
         mounted.unmount()
-        story.vm.detach(drive)
-        check(case.server.stop() == 0, "nbdkit failed")
-        case.server.start()
-        drive = story.vm.attach(case.server.socket)
+        drive = case.restart_in_order(story.vm, drive)
         mounted = Mounted(story.vm, drive.device)
         check_same(mounted.dump(), seen, "after the restart", "before")
         finish(story, case, drive, mounted)

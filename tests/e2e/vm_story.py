@@ -61,7 +61,10 @@ def main(names):
                and list(inspect.signature(item).parameters) == ["story"]}
     parser = argparse.ArgumentParser()
     parser.add_argument("--seed", default=random.SystemRandom().getrandbits(32))
-    parser.add_argument("stories", nargs="*", choices=[[], *stories])
+    parser.add_argument("stories", nargs="*", metavar="STORY")
     chosen = parser.parse_args()
+    for name in chosen.stories:
+        if name not in stories:
+            parser.error(f"no story {name}; there are: {' '.join(stories)}")
     ovltest.main(_test, stories, chosen.stories, chosen.seed,
                  needs_root=IS_ROOT)
