@@ -19,11 +19,12 @@ from vm_case import Case, Mounted  # noqa: E402
 from vm_story import main  # noqa: E402
 
 
-def work(story, fs_type, kills, *params):
+def work(story, fs_type, kills, *params, options="rw"):
     with Case(story.space, "size=1G", *params) as case:
         drive = story.vm.attach(case.server.socket)
-        mounted = Mounted(story.vm, drive.device, fs_type)
+        mounted = Mounted(story.vm, drive.device, fs_type, options)
         story.work(case, mounted, kills)
+        story.vm.run(f"fstrim {mounted.where}")
         finish(story, case, drive, mounted)
 
 
@@ -35,12 +36,16 @@ def killed_under_the_ext4_driver(story):
     work(story, "ext4", 5)
 
 
-def killed_under_the_ext4_driver_with_extents(story):
-    work(story, "ext4", 3, "type=ext4")
+def killed_under_the_ext4_driver_with_extents_and_discard(story):
+    work(story, "ext4", 3, "type=ext4", options="discard")
 
 
 def killed_under_the_ext3_driver(story):
     work(story, "ext3", 1)
+
+
+def killed_under_a_journal_with_data(story):
+    work(story, "ext4", 1, options="data=journal")
 
 
 def killed_under_the_ext2_driver(story):
