@@ -32,7 +32,7 @@ class Case:
         make(self.lower)
         for number in range(12):
             (self.lower / "share" / f"big{number}").write_bytes(
-                os.urandom(100_000 * number))
+                os.urandom(60_000 * number))
         who = [] if IS_ROOT else ["userxattr=yes", "owner=squash"]
         self.server = server(
             space, f"lowerdir={self.lower}", f"upperdir={self.upper}",

@@ -11,7 +11,8 @@
 A drive is a virtio disk over QEMU's NBD client, which waits for a server that
 went away, up to RECONNECT_SECONDS. From the guest, the host's 127.0.0.1 is
 HOST. The machine is emulated, so that it is the same everywhere: it is about
-twenty times slower than the host.
+twenty times slower than the host. OVL_VM_ACCELERATOR=kvm makes it fast, where
+there is KVM.
 
 What the guest's kernel says is in the machine's `console`, which is shown when
 a test fails.
