@@ -9,8 +9,8 @@ a bare parallel scan, on /usr and on 50 000 and 200 000 small files; reading
 the device beside `nbdkit file` on a raw copy of the image; `tar c` of the
 mounted tree beside the same on that copy (root). The best of the runs is
 printed, then what is promised of them and whether it is reached; the JSON has
-all. It takes about 15 minutes, 3 GB of memory for linuxdisk's sake, and twice
-the size of /usr in TMPDIR. --tiny measures next to nothing, to try it all out.
+all. It takes about 15 minutes, and the size of /usr in TMPDIR for linuxdisk's
+copy. --tiny measures next to nothing, to try it all out.
 """
 import argparse
 import json
