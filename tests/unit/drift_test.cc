@@ -9,6 +9,7 @@
 #include <algorithm>
 #include <fstream>
 #include <functional>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -88,11 +89,15 @@ class DriftTest : public ::testing::Test {
     return bytes;
   }
 
+  std::span<const std::byte> block_before(size_t block) const {
+    return std::span(before_).subspan(block * kBlockSize, kBlockSize);
+  }
+
   size_t first_block_of(char letter) const {
     const Bytes whole(kBlockSize, static_cast<std::byte>(letter));
-    for (size_t at = 0; at < before_.size(); at += kBlockSize)
-      if (std::equal(whole.begin(), whole.end(), before_.begin() + at))
-        return at / kBlockSize;
+    for (size_t block = 0; block * kBlockSize < before_.size(); ++block)
+      if (std::ranges::equal(whole, block_before(block)))
+        return block;
     ADD_FAILURE() << "no block of " << letter;
     return 0;
   }
@@ -111,8 +116,7 @@ class DriftTest : public ::testing::Test {
         continue;
       }
       ASSERT_TRUE(status) << "block " << block << status.error().what();
-      EXPECT_TRUE(std::equal(bytes.begin(), bytes.end(),
-                             before_.begin() + block * kBlockSize));
+      EXPECT_TRUE(std::ranges::equal(bytes, block_before(block)));
     }
   }
 
@@ -193,11 +197,10 @@ TEST_F(DriftTest, ChangeOfAnOpenFileIsAnError) {
 
 TEST_F(DriftTest, OpenFileThatIsReplacedNeverGivesOtherBytes) {
   replace(path('b'));
-  const size_t offset = first_block_of('b') * kBlockSize;
+  const size_t block = first_block_of('b');
   Bytes bytes(kBlockSize);
-  if (device_->read(offset, bytes)) {
-    EXPECT_TRUE(
-        std::equal(bytes.begin(), bytes.end(), before_.begin() + offset));
+  if (device_->read(block * kBlockSize, bytes)) {
+    EXPECT_TRUE(std::ranges::equal(bytes, block_before(block)));
   }
 }
 
