@@ -146,6 +146,8 @@ class Work:
                       for command in
                       ("guest_load {where}/load " f"{seed} /run/stop "
                        "/run/progress", COPY, READ)]
+        vm.run("for _ in $(seq 500); do pidof guest_load && break; "
+               "usleep 20000; done")
         self.wait_for(30)
 
     def wait_for(self, operations):
