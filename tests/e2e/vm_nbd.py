@@ -67,7 +67,7 @@ def attach_by_qemu_nbd(vm, port):
 
 
 def detach_by_qemu_nbd(vm):
-    vm.run(f"qemu-nbd -d {DEVICE}")
+    vm.run(f"qemu-nbd -d {DEVICE}; while pidof qemu-nbd; do usleep 20000; done")
 
 
 def killed_behind_qemu_nbd(story):

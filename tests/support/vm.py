@@ -38,7 +38,7 @@ HOST_PROGRAMS = ("mke2fs", "e2fsck", "tune2fs", "e2label", "nbd-client",
 # What the kernel says when a device or a file system failed it.
 TROUBLE = re.compile(r"I/O error|EXT[234]-fs.*error|EXT4-fs \(.*\): (Remount"
                      r"|failed)|Aborting journal|blocked for more than|BUG:"
-                     r"|Call Trace|shutting down sockets", re.I)
+                     r"|Call Trace", re.I)
 
 Drive = collections.namedtuple("Drive", "name device")
 Reply = collections.namedtuple("Reply", "status output")
