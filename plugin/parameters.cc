@@ -169,6 +169,12 @@ Status set_journal(DeviceConfig& config, std::string_view key,
   return {};
 }
 
+Status set_relayout(DeviceConfig& config, std::string_view key,
+                    const std::string& value) {
+  config.relayout = OVL_TRY(parse_bool(key, value));
+  return {};
+}
+
 Status set_redirect_dir(DeviceConfig& config, std::string_view key,
                         const std::string& value) {
   config.redirect_dir = OVL_TRY(parse_bool(key, value));
@@ -191,7 +197,7 @@ Status set_owner(DeviceConfig& config, std::string_view key,
   return {};
 }
 
-constexpr std::array<Key, 11> kKeys{{
+constexpr std::array<Key, 12> kKeys{{
     {"lowerdir", add_lowers},
     {"upperdir", set_upper},
     {"workdir", set_work},
@@ -201,6 +207,7 @@ constexpr std::array<Key, 11> kKeys{{
     {"uuid", set_uuid},
     {"journal", set_journal},
     {"redirect_dir", set_redirect_dir},
+    {"relayout", set_relayout},
     {"userxattr", set_userxattr},
     {"owner", set_owner},
 }};

@@ -84,10 +84,7 @@ int ovl_get_ready() {
 }
 
 int ovl_after_fork() {
-  return at_boundary([]() -> Status {
-    server->device->start();
-    return {};
-  });
+  return at_boundary([] { return server->device->start(); });
 }
 
 void ovl_cleanup() {
@@ -206,7 +203,8 @@ const char kConfigHelp[] =
     "journal=yes|no               Put a journal into the image.\n"
     "redirect_dir=on|off          Record moved directories as redirects.\n"
     "userxattr=yes|no             Use user.overlay. attributes.\n"
-    "owner=keep|squash            What becomes of the guest's owners.";
+    "owner=keep|squash            What becomes of the guest's owners.\n"
+    "relayout=yes|no              Lay out anew what an earlier run kept.";
 
 nbdkit_plugin make_plugin() {
   nbdkit_plugin plugin{};

@@ -27,6 +27,7 @@ struct DeviceConfig {
   std::optional<bool> redirect_dir;
   std::optional<bool> userxattr;
   OwnerPolicy owner = OwnerPolicy::kKeep;
+  bool relayout = false;  // give up a layout that is kept, when settled
   Report report;
   DiskOptions disk;  // its report is this one's
 };

@@ -4,116 +4,56 @@
 #include <algorithm>
 #include <cerrno>
 
-#include "fsengine/device/host_facts.h"
-
 namespace ovl {
-namespace {
 
-constexpr uint64_t kDefaultFreeSpace = uint64_t{8} << 30;
-
-XattrFamily family_of(const DeviceConfig& config) {
-  if (!config.userxattr)
-    return default_family();
-  return *config.userxattr ? XattrFamily::kUser : XattrFamily::kTrusted;
+UnsettledPlaces Device::unsettled_places() const {
+  return {places_->upper(), places_->work(), family_};
 }
 
-ImageOptions image_options(const DeviceConfig& config, bool writable) {
-  ImageOptions options;
-  options.type = config.type;
-  options.size = config.size.value_or(SizeRequest{
-      SizeRequest::Kind::kFreeSpace, writable ? kDefaultFreeSpace : 0});
-  options.label = config.label;
-  options.uuid = config.uuid;
-  options.journal = config.journal.value_or(writable);
-  return options;
-}
-
-}  // namespace
-
-Result<std::unique_ptr<Device>> Device::open(DeviceConfig config, Os& os) {
-  OVL_TRY(check_layers(config));
-  raise_descriptor_limit();
-  std::unique_ptr<Device> device(new Device(std::move(config), os));
-  if (device->config_.work)
-    device->places_ = OVL_TRY(Places::open(device->config_));
-  if (device->places_)
-    OVL_TRY(device->finish_write_back());
-  OVL_TRY(device->open_stack());
-  OVL_TRY(device->open_image());
-  if (device->places_)
-    OVL_TRY(device->open_disk());
-  return device;
-}
-
-Device::Device(DeviceConfig config, Os& os)
-    : config_(std::move(config)),
-      os_(os),
-      family_(family_of(config_)),
-      redirect_dir_(family_ == XattrFamily::kTrusted &&
-                    config_.redirect_dir.value_or(kernel_follows_redirects())) {
-}
-
-Status Device::open_stack() {
-  stack_ = OVL_TRY(
-      Stack::open({config_.lowers, config_.data_only, config_.upper, family_}));
-  for (const std::string& path : stack_->mount_points())
-    config_.report(path +
-                   ": a mount point: shown empty, for what is under "
-                   "it can be seen by root only");
-  files_ = std::make_unique<FileReader>(*stack_, config_.report);
-  return {};
-}
-
-Status Device::open_image() {
-  image_ = OVL_TRY(Image::build(stack_->lower(), stack_->merged(),
-                                image_options(config_, is_writable())));
-  base_ = std::make_unique<BaseSource>(*image_, *files_);
-  return {};
-}
-
-DiskOptions Device::disk_options() const {
-  DiskOptions options = config_.disk;
-  options.report = config_.report;
-  return options;
-}
-
-Status Device::open_disk() {
-  state_dir_ = OVL_TRY(places_->state_dir());
-  if (!state_dir_.is_open())
-    return {};
-  auto disk = Disk::open(os_, state_dir_.get(), *base_, image_->fingerprint(),
-                         disk_options());
-  if (!disk && disk.error().code() == ENOENT)
-    return {};
-  if (!disk)
-    return tl::unexpected(disk.error().in(
-        "workdir: " + *config_.work + "/ovl: cannot go on from what is kept"));
-  disk_owner_ = std::move(*disk);
-  disk_ = disk_owner_.get();
-  return {};
-}
-
+// The marker stands, and the mark says so, before a write is acknowledged.
 Result<Disk*> Device::ensure_disk() {
-  if (Disk* disk = disk_)
-    return disk;
+  if (is_unsettled_)
+    return disk_owner_.get();
   const std::lock_guard lock(disk_mutex_);
-  if (Disk* disk = disk_)
-    return disk;
+  if (is_unsettled_)
+    return disk_owner_.get();
+  if (!disk_owner_)
+    OVL_TRY(create_disk());
+  OVL_TRY(set_unsettled(os_, unsettled_places()));
+  OVL_TRY(
+      disk_owner_
+          ->change_mark([](MarkState& mark) { mark.phase = Phase::kWriting; })
+          .in("workdir: ovl"));
+  is_unsettled_ = true;
+  return disk_owner_.get();
+}
+
+// The layout itself follows in the background: until it is there, its hash in
+// the mark tells whether a new scan gives the same.
+Status Device::create_disk() {
   state_dir_ = OVL_TRY(places_->ensure_state_dir(os_));
+  OVL_TRY(set_unsettled(os_, unsettled_places()));
   disk_owner_ = OVL_TRY(Disk::create(os_, state_dir_.get(), *base_,
                                      image_->fingerprint(), disk_options())
                             .in("workdir: ovl"));
   if (is_started_)
     disk_owner_->start_folding();
   disk_ = disk_owner_.get();
-  return disk_owner_.get();
+  layout_writer_.wake();
+  return {};
 }
 
-void Device::start() {
+Status Device::start() {
   const std::lock_guard lock(disk_mutex_);
   is_started_ = true;
-  if (disk_owner_)
-    disk_owner_->start_folding();
+  if (places_)
+    OVL_TRY(places_->own_lock());
+  layout_writer_.start();
+  if (!disk_owner_)
+    return {};
+  disk_owner_->start_folding();
+  layout_writer_.wake();
+  return {};
 }
 
 Status Device::read(uint64_t offset, std::span<std::byte> out) {

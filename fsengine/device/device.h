@@ -21,10 +21,15 @@
 #include "fsengine/device/base_source.h"
 #include "fsengine/device/config.h"
 #include "fsengine/device/places.h"
+#include "fsengine/device/unsettled.h"
 #include "fsengine/overlay/file_reader.h"
+#include "fsengine/overlay/layout_file.h"
 #include "fsengine/overlay/publish_plan.h"
+#include "fsengine/overlay/rebase.h"
 #include "fsengine/overlay/stack.h"
+#include "fsengine/overlay/upper_file.h"
 #include "fsengine/store/disk.h"
+#include "fsengine/store/worker.h"
 #include "images/image.h"
 
 namespace ovl {
@@ -33,9 +38,9 @@ class ExtReader;
 
 class Device {
  public:
-  /// Scans and lays out; takes up what an earlier run kept, and first finishes
-  /// a write-back that was interrupted. Creates nothing on disk. Errors name
-  /// the parameter and the path.
+  /// Takes up the layout and the blocks that an earlier run kept, or scans and
+  /// lays out; first finishes a write-back that was interrupted. But for that
+  /// it changes nothing on disk. Errors name the parameter and the path.
   static Result<std::unique_ptr<Device>> open(DeviceConfig config, Os& os);
 
   uint64_t size() const { return image_->size(); }
@@ -43,7 +48,7 @@ class Device {
 
   /// Begins background work. REQUIRES: called once, by a process that does not
   /// fork any more.
-  void start();
+  Status start();
 
   /// REQUIRES, for all requests: the range lies in the device.
   Status read(uint64_t offset, std::span<std::byte> out);
@@ -61,27 +66,53 @@ class Device {
   /// What begins at `offset`, in at most `length` bytes. REQUIRES: length > 0.
   Extent extent_at(uint64_t offset, uint64_t length) const;
 
-  /// Brings upper to the tree on the device, and drops the store. When the
-  /// file system is not clean, or anything fails before upper is touched,
-  /// upper is as it was, the store is kept, and the error says so. A failure
-  /// after that is made good by the next open.
+  /// Brings upper to the tree on the device, and leaves layout and blocks for
+  /// the next run. When the file system is not clean, or anything fails before
+  /// upper is touched, upper is as it was, all is kept, and the error says so.
+  /// A failure after that is made good by the next open. No request may follow.
   Status write_back();
 
  private:
   Device(DeviceConfig config, Os& os);
 
-  Status open_stack();
-  Status open_image();
+  // What an earlier run left in workdir/ovl.
+  struct Kept {
+    MarkState mark;
+    std::optional<SavedLayout> layout;  // none: it was stopped too early
+    UpperRecord upper;                  // with a layout
+  };
+  Status take_up();
+  Result<std::optional<Kept>> find_kept();
+  Result<bool> is_to_go_on(const Kept& kept);
+  Status go_on(Kept kept);
+  Status begin_anew();
+  void take_files();
+  void report_mount_points();
+  Status open_image(const ImageOptions& options);
   Status open_disk();
-  Result<Disk*> ensure_disk();
+  Status discard_state();
   DiskOptions disk_options() const;
+
+  Result<Disk*> ensure_disk();
+  Status create_disk();
+  Status save_layout();
+  void save_layout_in_background();
+  UnsettledPlaces unsettled_places() const;
   Extent base_extent_at(uint64_t offset, uint64_t length) const;
 
   Status apply_to_upper();
-  Status write_tree(Tree guest, ExtReader& reader);
-  Result<PublishPlan> stage(Tree guest, ExtReader& reader, int staging);
-  Status discard_state();
+  Result<Rebased> rebase(const Tree& guest, ExtReader& reader);
+  Result<std::unique_ptr<BlockSource>> content_of(NodeId id, ExtReader& reader);
+  Status write_tree(const Rebased& rebased, ExtReader& reader,
+                    const DiskView& view);
+  Result<PublishPlan> stage(const Tree& guest, ExtReader& reader, int staging);
+  Status save_lost(std::span<const NodeId> lost, const DiskView& view);
+  Status save_run(const Image::BlockRun& run, const DiskView& view,
+                  std::vector<std::byte>& bytes);
+  Status record_upper(const Fd& staging);
+  Status unstage(const Fd& staging);
   Status finish_write_back();
+  Status end_disk();
 
   const DeviceConfig config_;
   Os& os_;
@@ -93,11 +124,21 @@ class Device {
   std::unique_ptr<Image> image_;
   std::unique_ptr<BaseSource> base_;
 
-  std::mutex disk_mutex_;  // creation of the disk
+  Tree upper_now() const { return {stack_->pool(), now_root_}; }
+
+  // Upper as it is: the tree that it gives, and which of its objects have the
+  // bytes of which of the layout's.
+  NodeId now_root_ = kNoNode;
+  NowMap now_;
+
+  std::mutex disk_mutex_;  // creation of the disk, the first write
   Fd state_dir_;
   bool is_started_ = false;
+  bool is_layout_saved_ = false;  // for the worker, and for when it is stopped
   std::unique_ptr<Disk> disk_owner_;
   std::atomic<Disk*> disk_ = nullptr;  // none before the first write
+  std::atomic<bool> is_unsettled_ = false;
+  Worker layout_writer_;
 };
 
 }  // namespace ovl

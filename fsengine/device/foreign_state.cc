@@ -10,6 +10,7 @@
 
 #include "fsengine/base/dir_names.h"
 #include "fsengine/base/fd.h"
+#include "fsengine/device/unsettled.h"
 
 namespace ovl {
 namespace {
@@ -66,7 +67,7 @@ Status refuse_index(int work, const std::string& what) {
 }
 
 Status refuse_incompat(int work, const std::string& what) {
-  const auto names = names_in(work, kIncompat);
+  auto names = names_in(work, kIncompat);
   if (!names && names.error().code() == EACCES) {
     if (has_no_directories(work, kWork))
       return {};
@@ -74,6 +75,7 @@ Status refuse_incompat(int work, const std::string& what) {
   }
   if (!names)
     return tl::unexpected(names.error().in(what));
+  std::erase(*names, kUnsettledEntry);
   if (names->empty())
     return {};
   return fail(EBUSY, what + "/" + kIncompat + "/" + names->front() +

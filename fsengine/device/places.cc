@@ -4,12 +4,18 @@
 #include <fcntl.h>
 #include <sys/file.h>
 #include <sys/stat.h>
+#include <sys/sysmacros.h>
 
 #include <cerrno>
+#include <fstream>
+#include <sstream>
+
+#include <fmt/format.h>
 
 #include "fsengine/device/foreign_state.h"
 #include "fsengine/device/host_facts.h"
 #include "fsengine/device/mounts.h"
+#include "fsengine/device/unsettled.h"
 
 namespace ovl {
 namespace {
@@ -77,11 +83,46 @@ Status check_same_mount(const Place& upper, const Place& work) {
   return {};
 }
 
+bool has_state(const Place& work) {
+  struct stat st {};
+  return ::fstatat(work.fd.get(), kStateDir, &st, AT_SYMLINK_NOFOLLOW) == 0;
+}
+
 Status check_writable(const std::vector<Place>& places) {
   const Place& upper = places[places.size() - 2];
   const Place& work = places.back();
+  if (!has_state(work))
+    OVL_TRY(refuse_unsettled(upper.fd.get(), upper.what));
   OVL_TRY(check_same_mount(upper, work));
   return refuse_foreign_state(work.fd.get(), work.what);
+}
+
+// Who holds the lock, as the kernel tells it; 0 when it does not.
+pid_t lock_holder(const struct stat& st) {
+  std::ifstream locks("/proc/locks");
+  const std::string wanted =
+      fmt::format("{:02x}:{:02x}:{}", major(st.st_dev), minor(st.st_dev),
+                  static_cast<uint64_t>(st.st_ino));
+  std::string line;
+  while (std::getline(locks, line)) {
+    std::istringstream fields(line);
+    std::string number, kind, mode, access, inode;
+    pid_t pid = 0;
+    fields >> number >> kind >> mode >> access >> pid >> inode;
+    if (kind == "FLOCK" && inode == wanted)
+      return pid;
+  }
+  return 0;
+}
+
+// The lock on upper is the one that is taken anew after a fork.
+tl::unexpected<Error> in_use(const Place& place, const Place& upper) {
+  pid_t pid = lock_holder(upper.st);
+  if (pid <= 0)
+    pid = lock_holder(place.st);
+  const std::string whose =
+      pid > 0 ? fmt::format(", process {}", pid) : std::string();
+  return fail(EBUSY, place.what + ": in use by another server" + whose);
 }
 
 Status check_owner_policy(const DeviceConfig& config) {
@@ -105,6 +146,9 @@ Status check_layers(const DeviceConfig& config) {
   if (config.work)
     places.push_back(OVL_TRY(open_place("workdir", *config.work, true)));
 
+  for (const Place& place : places)
+    if (!place.writable)
+      OVL_TRY(refuse_unsettled(place.fd.get(), place.what));
   for (size_t i = 0; i < places.size(); ++i)
     for (size_t j = i + 1; j < places.size(); ++j)
       if (places[i].writable || places[j].writable)
@@ -119,13 +163,23 @@ Status check_layers(const DeviceConfig& config) {
 
 Result<Places> Places::open(const DeviceConfig& config) {
   Places places;
-  places.upper_ =
-      std::move(OVL_TRY(open_place("upperdir", *config.upper, true)).fd);
+  Place upper = OVL_TRY(open_place("upperdir", *config.upper, true));
   Place work = OVL_TRY(open_place("workdir", *config.work, true));
-  if (::flock(work.fd.get(), LOCK_EX | LOCK_NB) != 0)
-    return fail(EBUSY, work.what + ": in use by another server");
+  for (const Place* place : {&work, &upper})
+    if (::flock(place->fd.get(), LOCK_EX | LOCK_NB) != 0)
+      return in_use(*place, upper);
+  places.upper_ = std::move(upper.fd);
   places.work_ = std::move(work.fd);
   return places;
+}
+
+// A lock belongs to the process that took it, until it is taken anew. That of
+// workdir stays meanwhile.
+Status Places::own_lock() const {
+  (void)::flock(upper(), LOCK_SH | LOCK_NB);
+  if (::flock(upper(), LOCK_EX | LOCK_NB) != 0)
+    return last_error("upperdir: lock");
+  return {};
 }
 
 Result<Fd> Places::state_dir() const {

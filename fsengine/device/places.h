@@ -17,12 +17,16 @@ namespace ovl {
 /// Every check that needs no scan. Errors name the parameter and the path.
 Status check_layers(const DeviceConfig& config);
 
-/// upperdir and workdir of a writable device, work locked against a second
+/// upperdir and workdir of a writable device, both locked against a second
 /// server for as long as this lives (fork included).
 class Places {
  public:
   /// REQUIRES: check_layers passed; config.upper and config.work are set.
   static Result<Places> open(const DeviceConfig& config);
+
+  /// Makes this process the one that others are told of as using upperdir,
+  /// after a fork.
+  Status own_lock() const;
 
   int upper() const { return upper_.get(); }
   int work() const { return work_.get(); }

@@ -60,7 +60,12 @@ Result<Fd> open_staging(Os& os, int state_dir) {
   auto made = os.make_dir({state_dir, kStaging}, 0700);
   if (!made && made.error().code() != EEXIST)
     return tl::unexpected(made.error().in(kStagingPath));
+  OVL_TRY(os.fsync(state_dir).in("workdir: ovl"));
   return open_existing(state_dir);
+}
+
+bool has_staging(int state_dir) {
+  return open_existing(state_dir).has_value();
 }
 
 Status remove_staging(Os& os, int state_dir) {

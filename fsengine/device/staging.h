@@ -11,8 +11,9 @@ namespace ovl {
 /// The two names in workdir/ovl that a write-back works with: `staging` and
 /// `plan` (FORMAT.md). `state_dir` is workdir/ovl. Errors name the path
 /// beneath workdir.
-Result<Fd> open_staging(Os& os, int state_dir);  // made when missing
-Status remove_staging(Os& os, int state_dir);    // with all in it, if any
+Result<Fd> open_staging(Os& os, int state_dir);  // made, durably, if missing
+bool has_staging(int state_dir);
+Status remove_staging(Os& os, int state_dir);  // with all in it, if any
 
 /// Durable but for the name, which the next sync of `state_dir` covers.
 Status write_plan(Os& os, int state_dir, const PublishPlan& plan);

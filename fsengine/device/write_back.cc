@@ -2,17 +2,23 @@
 //
 // Write-back at the end of a run, in the simplest order that loses nothing:
 //
-//   log folded -> file system clean and consistent? -> tree read, compared
-//   -> everything new staged beside upper, synced -> plan written, synced
-//   -> header says "publishing", synced
-//   -> renames into upper, times, synced -> store discarded, then the plan
+//   log folded -> file system clean and consistent? -> tree read, told over
+//   upper as it is -> everything new staged beside upper, synced -> bytes that
+//   upper is going to lose saved in the store, durable -> plan written, synced
+//   -> mark says "publishing" -> renames into upper, times, synced -> upper
+//   recorded -> mark says "settled" -> log removed, marker removed
 //
-// Until "publishing" a failure or a crash leaves upper as it was and the store
-// whole: the next start takes it up, and its end tries again. From then on
-// the base image is no more what the store is a change to, and the plan is
-// all that counts: each of its steps tells done from not done by the identity
-// of what it moves, so the next start drives it to its end before it looks at
-// the layers.
+// Until "publishing" a failure or a crash leaves upper as it was and all that
+// was written in place: the next start takes it up, and its end tries again.
+// From then on the plan is all that counts: each of its steps tells done from
+// not done by the identity of what it moves, so the next start drives it to its
+// end before it looks at the layers. The blocks keep their meaning throughout:
+// what upper loses is saved before, and what it keeps is found again by inode
+// number, wherever it stands.
+//
+// Staging links objects of upper, which changes the time of their status. While
+// there is a directory `staging`, such times are not what upper is known by; it
+// goes when upper was recorded anew.
 #include <cerrno>
 
 #include "fsengine/device/device.h"
@@ -24,10 +30,16 @@
 #include "images/ext_reader.h"
 
 namespace ovl {
+
 Status Device::write_back() {
+  layout_writer_.stop();
   if (disk_ == nullptr)
     return {};
-  auto applied = disk_owner_->fold();
+  if (disk_owner_->mark().phase == Phase::kSettled)
+    return end_disk().in("write-back");
+  auto applied = save_layout().in("workdir: ovl");
+  if (applied)
+    applied = disk_owner_->fold();
   if (applied)
     applied = apply_to_upper();
   if (!applied)
@@ -35,16 +47,17 @@ Status Device::write_back() {
                 "write-back: " + applied.error().what() + "; " +
                     std::to_string(disk_owner_->store().map().count()) +
                     " written blocks are kept in " + *config_.work + "/ovl");
-  disk_ = nullptr;
-  disk_owner_.reset();
-  return discard_state().in("write-back");
+  return end_disk().in("write-back");
 }
 
-// The mark first: without it the rest means nothing.
-Status Device::discard_state() {
-  OVL_TRY(Disk::remove(os_, state_dir_.get()).in("workdir: ovl"));
+// Nothing that the guest wrote is only in the log any more.
+Status Device::end_disk() {
+  disk_ = nullptr;
+  OVL_TRY(disk_owner_->close());
+  disk_owner_.reset();
   OVL_TRY(remove_plan(os_, state_dir_.get()));
-  return remove_staging(os_, state_dir_.get());
+  OVL_TRY(remove_staging(os_, state_dir_.get()));
+  return clear_unsettled(os_, unsettled_places());
 }
 
 Status Device::finish_write_back() {
@@ -53,16 +66,41 @@ Status Device::finish_write_back() {
     return {};
   const auto mark = Mark::open(os_, state_dir_.get());
   if (!mark && mark.error().code() == ENOENT)
-    return discard_state();  // what an end that was interrupted left
+    return discard_state();  // a first write, or an end, that was interrupted
   if (!mark)
     return tl::unexpected(mark.error().in("workdir: ovl"));
-  if ((*mark)->state().phase != Phase::kPublishing)
+  MarkState state = (*mark)->state();
+  if (state.phase != Phase::kPublishing)
     return {};
   const PublishPlan plan = OVL_TRY(read_plan(state_dir_.get()));
   const Fd staging = OVL_TRY(open_staging(os_, state_dir_.get()));
   OVL_TRY(publish(os_, places_->upper(), staging.get(), plan));
-  OVL_TRY(discard_state());
+  OVL_TRY(record_upper(staging));
+  state.phase = Phase::kSettled;
+  OVL_TRY((*mark)->set(state).in("workdir: ovl"));
+  OVL_TRY(remove_plan(os_, state_dir_.get()));
+  OVL_TRY(remove_staging(os_, state_dir_.get()));
   config_.report("finished a write-back to upperdir that was interrupted");
+  return {};
+}
+
+// What the new upper still has of the old one's objects provides what it did:
+// an inode number of one that is gone was not used again meanwhile, for all new
+// objects were made before any was removed.
+Status Device::record_upper(const Fd& staging) {
+  OVL_TRY(empty_directory(os_, staging.get()).in("workdir: ovl/staging"));
+  const int state = state_dir_.get();
+  const UpperRecord before =
+      OVL_TRY(read_upper(state, UINT32_MAX).in("workdir: ovl"));
+  std::unordered_map<uint64_t, NodeId> base_of;
+  for (const UpperObject& object : before.objects)
+    if (object.base != kNoNode)
+      base_of[object.ino] = object.base;
+  UpperRecord now = OVL_TRY(collect_upper(places_->upper()));
+  for (UpperObject& object : now.objects)
+    if (const auto at = base_of.find(object.ino); at != base_of.end())
+      object.base = at->second;
+  OVL_TRY(write_upper(os_, state, now).in("workdir: ovl"));
   return {};
 }
 
@@ -74,47 +112,105 @@ Status Device::apply_to_upper() {
                                  return view->is_written(first, count);
                                }}));
   const Tree guest = OVL_TRY(reader->read_tree());
-  if (guest.root == stack_->merged().root)
-    return {};
-  return write_tree(guest, *reader);
+  const Rebased rebased = OVL_TRY(rebase(guest, *reader));
+  if (rebased.guest.root != now_root_)
+    OVL_TRY(write_tree(rebased, *reader, *view));
+  const Position applied = view->last();
+  return disk_owner_
+      ->change_mark([applied](MarkState& mark) {
+        mark.phase = Phase::kSettled;
+        mark.applied = applied;
+      })
+      .in("workdir: ovl");
 }
 
-Status Device::write_tree(Tree guest, ExtReader& reader) {
+Result<Rebased> Device::rebase(const Tree& guest, ExtReader& reader) {
+  const RebaseInput input{
+      .pool = stack_->pool(),
+      .merged = now_root_,
+      .guest = guest.root,
+      .now = now_,
+      .redirect_dir = redirect_dir_,
+      .owner = config_.owner,
+      .content = [&](NodeId id) { return content_of(id, reader); },
+      .guest_ino = [this](NodeId id) { return to_int(image_->ino_of(id)); }};
+  return rebase_guest(input);
+}
+
+Result<std::unique_ptr<BlockSource>> Device::content_of(NodeId id,
+                                                        ExtReader& reader) {
+  const Node& node = stack_->pool()[id];
+  if (node.origin == Origin::kLayer)
+    return files_->content(id);
+  return reader.open_file(Ino{static_cast<uint32_t>(node.host_ino)});
+}
+
+Status Device::write_tree(const Rebased& rebased, ExtReader& reader,
+                          const DiskView& view) {
   const Fd staging = OVL_TRY(open_staging(os_, state_dir_.get()));
   OVL_TRY(empty_directory(os_, staging.get()).in("workdir: ovl/staging"));
-  auto plan = stage(guest, reader, staging.get());
+  auto plan = stage(rebased.guest, reader, staging.get());
   if (!plan) {
-    auto removed = remove_staging(os_, state_dir_.get());
-    return removed ? tl::unexpected(plan.error()) : removed;
+    const Status undone = unstage(staging);
+    return undone ? tl::unexpected(plan.error()) : undone;
   }
   if (plan->empty())
     return {};
+  OVL_TRY(save_lost(rebased.lost, view).in("workdir: ovl"));
   OVL_TRY(write_plan(os_, state_dir_.get(), *plan));
   OVL_TRY(disk_owner_
               ->change_mark(
                   [](MarkState& mark) { mark.phase = Phase::kPublishing; })
               .in("workdir: ovl"));
-  return publish(os_, places_->upper(), staging.get(), *plan);
+  OVL_TRY(publish(os_, places_->upper(), staging.get(), *plan));
+  return record_upper(staging);
 }
 
-Result<PublishPlan> Device::stage(Tree guest, ExtReader& reader, int staging) {
-  const auto content = [&](NodeId id) -> Result<std::unique_ptr<BlockSource>> {
-    const Node& node = stack_->pool()[id];
-    if (node.origin == Origin::kLayer)
-      return files_->content(id);
-    return reader.open_file(Ino{static_cast<uint32_t>(node.host_ino)});
-  };
-  const UpperTarget target{.os = os_,
-                           .pool = stack_->pool(),
-                           .upper = places_->upper(),
-                           .staging = staging,
-                           .family = family_,
-                           .owner = config_.owner,
-                           .privileged = is_privileged(),
-                           .content = content};
+Status Device::unstage(const Fd& staging) {
+  OVL_TRY(record_upper(staging));
+  return remove_staging(os_, state_dir_.get());
+}
+
+Result<PublishPlan> Device::stage(const Tree& guest, ExtReader& reader,
+                                  int staging) {
+  const UpperTarget target{
+      .os = os_,
+      .pool = stack_->pool(),
+      .upper = places_->upper(),
+      .staging = staging,
+      .family = family_,
+      .owner = config_.owner,
+      .privileged = is_privileged(),
+      .content = [&](NodeId id) { return content_of(id, reader); }};
   const UpperPlan plan = plan_upper(
-      {stack_->lower(), stack_->merged(), guest, redirect_dir_, config_.owner});
+      {stack_->lower(), upper_now(), guest, redirect_dir_, config_.owner});
   return UpperStage(target, plan).run();
+}
+
+// The bytes go to the log like a guest's: the device shows the same.
+Status Device::save_lost(std::span<const NodeId> lost, const DiskView& view) {
+  std::vector<std::byte> bytes;
+  for (const NodeId node : lost)
+    for (const Image::BlockRun& run : image_->blocks_of(node))
+      OVL_TRY(save_run(run, view, bytes));
+  return disk_owner_->flush();
+}
+
+Status Device::save_run(const Image::BlockRun& run, const DiskView& view,
+                        std::vector<std::byte>& bytes) {
+  constexpr uint64_t kMostBlocks = 256;
+  const uint64_t end = to_int(run.first) + run.count;
+  for (uint64_t at = to_int(run.first); at < end;) {
+    const DiskView::Piece piece =
+        view.piece_at(BlockNo{at}, std::min(end - at, kMostBlocks));
+    if (piece.where == DiskView::Where::kBase) {
+      bytes.resize(piece.count * kBlockSize);
+      OVL_TRY(view.read(at * kBlockSize, bytes));
+      OVL_TRY(disk_owner_->write(at * kBlockSize, bytes, Durability::kLazy));
+    }
+    at += piece.count;
+  }
+  return {};
 }
 
 }  // namespace ovl

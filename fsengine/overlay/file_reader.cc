@@ -80,6 +80,8 @@ Result<Since> FileReader::read_content(NodeId id, uint64_t offset,
 }
 
 NodeId FileReader::data_of(NodeId id) const {
+  if (const auto at = now_.find(id); at != now_.end())
+    id = at->second;
   const Node& node = stack_.pool()[id];
   return node.source == kNoNode ? id : node.source;
 }

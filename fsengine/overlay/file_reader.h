@@ -8,6 +8,7 @@
 #include <mutex>
 #include <span>
 #include <string>
+#include <unordered_map>
 #include <unordered_set>
 
 #include "fsengine/base/block_source.h"
@@ -29,6 +30,12 @@ class FileReader {
  public:
   FileReader(const Stack& stack, Report report)
       : stack_(stack), report_(std::move(report)) {}
+
+  /// Which object of upper has the bytes of another one now: read instead of
+  /// it from now on. REQUIRES: no request is in flight.
+  void provide(std::unordered_map<NodeId, NodeId> now) {
+    now_ = std::move(now);
+  }
 
   /// Bytes of regular file `id` of a layer; zeros past its size. A metacopy
   /// file has the bytes of its source.
@@ -57,6 +64,7 @@ class FileReader {
 
   const Stack& stack_;
   const Report report_;
+  std::unordered_map<NodeId, NodeId> now_;
   DescriptorCache files_{descriptor_budget()};
   DescriptorCache dirs_{descriptor_budget()};
   std::atomic<bool> touch_reported_ = false;

@@ -87,6 +87,10 @@ Result<std::unique_ptr<Stack>> Stack::open(const StackOptions& options) {
   return stack;
 }
 
+Result<Tree> Stack::merge_upper_now(XattrFamily family) {
+  return Tree{pool_, OVL_TRY(add(0, lower_root_, family).in("upperdir"))};
+}
+
 Result<std::unique_ptr<Stack>> Stack::restore(SavedStack saved) {
   std::unique_ptr<Stack> stack(new Stack());
   stack->layers_.resize(1);

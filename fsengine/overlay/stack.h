@@ -40,6 +40,10 @@ class Stack {
   /// were; an error names parameter and path.
   static Result<std::unique_ptr<Stack>> restore(SavedStack saved);
 
+  /// Upper as it is now, scanned and merged over the lowers; nodes are added
+  /// to the pool. REQUIRES: there is an upper.
+  Result<Tree> merge_upper_now(XattrFamily family);
+
   NodePool& pool() { return pool_; }
   const NodePool& pool() const { return pool_; }
 

@@ -69,17 +69,23 @@ class Collector {
 
 enum class Directories { kTimesIgnored, kAsOthers };
 
-bool is_same(const UpperObject& a, const UpperObject& b, Directories how) {
-  const bool times = !S_ISDIR(a.mode) || how == Directories::kAsOthers;
+struct How {
+  Directories directories;
+  ChangeTimes change_times;
+};
+
+bool is_same(const UpperObject& a, const UpperObject& b, const How& how) {
+  const bool times =
+      !S_ISDIR(a.mode) || how.directories == Directories::kAsOthers;
+  const bool change_times = times && how.change_times == ChangeTimes::kCount;
   return a.ino == b.ino && a.size == b.size && a.mode == b.mode &&
-         a.rdev == b.rdev &&
-         (!times || (a.mtime == b.mtime && a.ctime == b.ctime));
+         a.rdev == b.rdev && (!times || a.mtime == b.mtime) &&
+         (!change_times || a.ctime == b.ctime);
 }
 
 // Up to the first object under another name, indices mean the same in both.
 std::optional<UpperDifference> compare(const UpperRecord& kept,
-                                       const UpperRecord& now,
-                                       Directories how) {
+                                       const UpperRecord& now, const How& how) {
   using Kind = UpperDifference::Kind;
   const auto key = [](const UpperRecord& record, uint32_t index) {
     const UpperObject& object = record.objects[index];
@@ -131,10 +137,12 @@ Result<UpperRecord> collect_upper(int upper) {
 }
 
 std::optional<UpperDifference> find_difference(const UpperRecord& kept,
-                                               const UpperRecord& now) {
-  auto difference = compare(kept, now, Directories::kTimesIgnored);
+                                               const UpperRecord& now,
+                                               ChangeTimes change_times) {
+  auto difference =
+      compare(kept, now, {Directories::kTimesIgnored, change_times});
   if (!difference)
-    difference = compare(kept, now, Directories::kAsOthers);
+    difference = compare(kept, now, {Directories::kAsOthers, change_times});
   return difference;
 }
 

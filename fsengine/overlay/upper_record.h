@@ -54,7 +54,11 @@ struct UpperDifference {
 
 /// The first object that is not what it was; times of a directory count only
 /// when there is no other difference, which tells more. `base` does not count.
-std::optional<UpperDifference> find_difference(const UpperRecord& kept,
-                                               const UpperRecord& now);
+/// Times of status change are not looked at when links of our own may have
+/// come and gone.
+enum class ChangeTimes { kCount, kIgnored };
+std::optional<UpperDifference> find_difference(
+    const UpperRecord& kept, const UpperRecord& now,
+    ChangeTimes change_times = ChangeTimes::kCount);
 
 }  // namespace ovl

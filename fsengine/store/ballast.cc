@@ -35,8 +35,6 @@ void Ballast::take() {
 
 bool Ballast::give_up() {
   const MutexLock lock(mutex_);
-  if (!has_it_)
-    return false;
   has_it_ = false;
   return os_.unlink({directory_, kName}).has_value();
 }

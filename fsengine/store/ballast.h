@@ -16,7 +16,7 @@ class Ballast {
 
   /// Makes it unless it is there; what fails is left for another time.
   void take();
-  /// Gives the space back; false when there was none.
+  /// Gives the space back, an earlier server's too; false when there was none.
   bool give_up();
   /// No error when there is none.
   static Status remove(Os& os, int directory);

@@ -76,13 +76,22 @@ def go_on(case, seen):
     check_same(case.overlay_now(), seen, "kernel overlay", "guest")
 
 
+def check_untouched(case, before):
+    """Upper is as before but for the mark of a device that has more."""
+    name = "trusted.overlay.ovl.unsettled"
+    check(os.getxattr(case.upper, name) == b"y", "upper is not marked")
+    os.removexattr(case.upper, name)
+    check_same(before, case.upper_now(), "upper before", "upper after")
+    os.setxattr(case.upper, name, b"y")
+
+
 def stopped_while_mounted(case):
     before = case.upper_now()
     server = case.server().start()
     seen = end_while_mounted(server, server.stop)
     check("clean" in server.log(), f"no message:\n{server.log()}")
     say("  " + server.log().strip().replace("\n", "\n  "))
-    check_same(before, case.upper_now(), "upper before", "upper after")
+    check_untouched(case, before)
     check(any((case.work / "ovl").iterdir()), "nothing kept in workdir/ovl")
     go_on(case, seen)
 
@@ -91,7 +100,7 @@ def killed_while_mounted(case):
     before = case.upper_now()
     server = case.server().start()
     seen = end_while_mounted(server, server.kill)
-    check_same(before, case.upper_now(), "upper before", "upper after")
+    check_untouched(case, before)
     go_on(case, seen)
 
 
@@ -101,7 +110,7 @@ def killed_after_unmount(case):
     with server.mounted() as guest:
         seen = change(guest)
     server.kill()
-    check_same(before, case.upper_now(), "upper before", "upper after")
+    check_untouched(case, before)
     with case.server() as server:
         pass
     check_same(case.overlay_now(), seen, "kernel overlay", "guest")
@@ -136,15 +145,97 @@ def kept_data_refuses_other_parameters(case):
 
 
 def changed_lower_is_refused_while_data_is_kept(case):
+    times = case.lower.stat()
     server = case.server().start()
-    end_while_mounted(server, server.kill)
-    (case.lower / "d3" / "surprise").write_text("not there before")
+    seen = end_while_mounted(server, server.kill)
+    (case.lower / "surprise").write_text("not there before")
     other = case.server()
     with contextlib.suppress(Failure):
         other.start()
         other.kill()
         raise AssertionError("served over a lower that changed")
     say("  " + other.log().strip())
+    check(f"lowerdir: {case.lower}" in other.log(), "the lower is not named")
+    (case.lower / "surprise").unlink()
+    os.utime(case.lower, ns=(times.st_atime_ns, times.st_mtime_ns))
+    go_on(case, seen)
+
+
+def upper_changed_between_runs(case):
+    """Settled: laid out anew, and told. Not settled: refused, with the path."""
+    with case.server() as server:
+        with server.mounted() as guest:
+            change(guest)
+    (case.upper / "from the host").write_text("new")
+    server = case.server().start()
+    with server.mounted() as guest:
+        check((guest / "from the host").read_text() == "new", "not shown")
+        (guest / "more").write_text("from the guest")
+        seen = dump_dir(guest)
+    check("from the host: added by somebody else" in server.log(),
+          f"not told:\n{server.log()}")
+    server.kill()
+    times = case.upper.stat()
+    (case.upper / "late").write_text("too late")
+    other = case.server()
+    with contextlib.suppress(Failure):
+        other.start()
+        other.kill()
+        raise AssertionError("served over an upper that changed")
+    check("upperdir: late: added by somebody else" in other.log(),
+          f"the path is not named:\n{other.log()}")
+    (case.upper / "late").unlink()
+    os.utime(case.upper, ns=(times.st_atime_ns, times.st_mtime_ns))
+    with case.server() as server:
+        pass
+    check_same(case.overlay_now(), seen, "kernel overlay", "guest")
+
+
+def inode_numbers_stay(case):
+    """Across write-backs and restarts, until the user asks for a new layout."""
+    def numbers(guest):
+        return {str(path.relative_to(guest)): path.lstat().st_ino
+                for path in sorted(guest.rglob("*"))}
+    with case.server() as server:
+        with server.mounted() as guest:
+            change(guest)
+            (guest / "new").write_text("made by the guest")
+            seen = numbers(guest)
+    for _ in range(2):
+        with case.server() as server:
+            with server.mounted() as guest:
+                check(numbers(guest) == seen, "inode numbers changed")
+                (guest / "new").write_text("written again")
+            server.fsck()
+    with case.server("relayout=yes") as server:
+        with server.mounted() as guest:
+            check(numbers(guest).keys() == seen.keys(), "other names")
+            check(numbers(guest) != seen, "not laid out anew")
+        server.fsck()
+
+
+def upper_is_refused_elsewhere(case):
+    """What is not settled is no upper of another workdir, and no lower."""
+    server = case.server().start()
+    seen = end_while_mounted(server, server.kill)
+    other_work, other_upper = case.space.dir("w2"), case.space.dir("u2")
+    for parameters in (
+            [f"lowerdir={case.lower}", f"upperdir={case.upper}",
+             f"workdir={other_work}"],
+            [f"lowerdir={case.upper}:{case.lower}"]):
+        other = Server(case.space, *parameters)
+        with contextlib.suppress(Failure):
+            other.start()
+            other.kill()
+            raise AssertionError(f"served with {parameters}")
+        check(f"{case.upper}: upperdir of a device" in other.log(),
+              f"not told:\n{other.log()}")
+    done = subprocess.run(
+        ["mount", "-t", "overlay", "overlay", other_upper, "-o",
+         f"lowerdir={case.lower},upperdir={case.upper},workdir={case.work}"],
+        capture_output=True, text=True)
+    check(done.returncode != 0, "the kernel mounted what is not settled")
+    go_on(case, seen)
 
 
 def nothing_written(case):
@@ -176,8 +267,8 @@ def atime_is_not_a_change(case):
 
 def mounted_as_ext2_and_ext3(case):
     for fs_type in ("ext3", "ext2"):
-        with case.server("journal=" + ("no" if fs_type == "ext2" else "yes")) \
-                as server:
+        with case.server("journal=" + ("no" if fs_type == "ext2" else "yes"),
+                         "relayout=yes") as server:
             with server.mounted(fs_type) as guest:
                 (guest / f"by-{fs_type}").write_text(fs_type)
                 (guest / "d4" / f"f{4 if fs_type == 'ext2' else 9}").unlink()
@@ -198,7 +289,7 @@ def what_upper_cannot_hold_is_kept(case):
     server.stop()
     say("  " + server.log().strip())
     check("d0/device" in server.log(), "the device is not named")
-    check_same(before, case.upper_now(), "upper before", "upper after")
+    check_untouched(case, before)
     with case.server() as server:
         with server.mounted() as guest:
             (guest / "d0" / "device").unlink()

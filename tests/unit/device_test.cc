@@ -92,8 +92,11 @@ TEST_F(DeviceTest, ReadsBackWhatAPlainArrayWouldHold) {
   const uint64_t fresh = std::random_device()();
   for (const uint64_t seed : {uint64_t{1}, uint64_t{2}, fresh}) {
     SCOPED_TRACE("seed " + std::to_string(seed));
-    fs::remove_all(temp_.path("work"));
-    temp_.dir("work");
+    device_.reset();
+    for (const char* name : {"upper", "work"}) {
+      fs::remove_all(temp_.path(name));
+      temp_.dir(name);
+    }
     open();
     Bytes model = whole();
     std::mt19937_64 random(seed);
