@@ -91,15 +91,18 @@ Result<std::unique_ptr<Disk>> Disk::open(Os& os, int directory,
 }
 
 Status Disk::open_files(int directory, uint64_t fingerprint) {
-  const MutexLock lock(mark_mutex_);
-  mark_ = OVL_TRY(Mark::open(os_, directory));
-  if (mark_->state().base != BaseIdentity{size(), fingerprint})
+  {
+    const MutexLock lock(mark_mutex_);
+    mark_ = OVL_TRY(Mark::open(os_, directory));
+  }
+  const MarkState state = mark();
+  if (state.base != BaseIdentity{size(), fingerprint})
     return fail(ESTALE,
                 "it was written over other layers or with other parameters");
   log_directory_ = OVL_TRY(open_log_directory(directory));
   store_ = OVL_TRY(BlockStore::open(os_, directory, blocks_for(size())));
   ballast_ = std::make_unique<Ballast>(os_, directory);
-  return replay(mark_->state());
+  return replay(state);
 }
 
 Result<bool> Disk::has_placed(const RecordHead& head) const {
