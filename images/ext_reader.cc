@@ -62,6 +62,15 @@ Result<ExtInode> ExtReader::Impl::inode(Ino ino) {
   return found;
 }
 
+uint64_t ExtReader::free_run(BlockNo first, uint64_t max) const {
+  ext2_filsys fs = impl_->fs.get();
+  uint64_t count = 0;
+  while (count < max &&
+         ext2fs_test_block_bitmap2(fs->block_map, to_int(first) + count) == 0)
+    ++count;
+  return count;
+}
+
 Result<std::unique_ptr<BlockSource>> ExtReader::open_file(Ino ino) {
   const std::string context = fmt::format("inode {}", to_int(ino));
   const ExtInode inode = OVL_TRY(impl_->inode(ino).in(context));

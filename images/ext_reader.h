@@ -42,6 +42,10 @@ class ExtReader {
   /// number, generation and type are still its own.
   Result<Tree> read_tree();
 
+  /// How many blocks from `first` on, at most `max`, the guest has marked as
+  /// free. REQUIRES: read_tree succeeded.
+  uint64_t free_run(BlockNo first, uint64_t max) const;
+
   /// The bytes of regular file `ino`, holes as zeros. Lives as long as the
   /// reader.
   Result<std::unique_ptr<BlockSource>> open_file(Ino ino);

@@ -106,9 +106,10 @@ class Device {
   Status write_tree(const Rebased& rebased, ExtReader& reader,
                     const DiskView& view);
   Result<PublishPlan> stage(const Tree& guest, ExtReader& reader, int staging);
-  Status save_lost(std::span<const NodeId> lost, const DiskView& view);
-  Status save_run(const Image::BlockRun& run, const DiskView& view,
-                  std::vector<std::byte>& bytes);
+  Status save_lost(std::span<const NodeId> lost, const ExtReader& reader,
+                   const DiskView& view);
+  Result<uint64_t> save_piece(BlockNo first, uint64_t most,
+                              const ExtReader& reader, const DiskView& view);
   Status record_upper(const Fd& staging);
   Status unstage(const Fd& staging);
   Status finish_write_back();

@@ -19,7 +19,9 @@
 // Staging links objects of upper, which changes the time of their status. While
 // there is a directory `staging`, such times are not what upper is known by; it
 // goes when upper was recorded anew.
+#include <algorithm>
 #include <cerrno>
+#include <vector>
 
 #include "fsengine/device/device.h"
 #include "fsengine/device/host_facts.h"
@@ -156,7 +158,7 @@ Status Device::write_tree(const Rebased& rebased, ExtReader& reader,
   }
   if (plan->empty())
     return {};
-  OVL_TRY(save_lost(rebased.lost, view).in("workdir: ovl"));
+  OVL_TRY(save_lost(rebased.lost, reader, view).in("workdir: ovl"));
   OVL_TRY(write_plan(os_, state_dir_.get(), *plan));
   OVL_TRY(disk_owner_
               ->change_mark(
@@ -187,30 +189,40 @@ Result<PublishPlan> Device::stage(const Tree& guest, ExtReader& reader,
   return UpperStage(target, plan).run();
 }
 
-// The bytes go to the log like a guest's: the device shows the same.
-Status Device::save_lost(std::span<const NodeId> lost, const DiskView& view) {
-  std::vector<std::byte> bytes;
+// The bytes go to the log like a guest's: the device shows the same. What the
+// guest has freed is not copied: it reads as zeros.
+Status Device::save_lost(std::span<const NodeId> lost, const ExtReader& reader,
+                         const DiskView& view) {
   for (const NodeId node : lost)
-    for (const Image::BlockRun& run : image_->blocks_of(node))
-      OVL_TRY(save_run(run, view, bytes));
+    for (const Image::BlockRun& run : image_->blocks_of(node)) {
+      const uint64_t end = to_int(run.first) + run.count;
+      for (uint64_t at = to_int(run.first); at < end;)
+        at += OVL_TRY(save_piece(BlockNo{at}, end - at, reader, view));
+    }
   return disk_owner_->flush();
 }
 
-Status Device::save_run(const Image::BlockRun& run, const DiskView& view,
-                        std::vector<std::byte>& bytes) {
-  constexpr uint64_t kMostBlocks = 256;
-  const uint64_t end = to_int(run.first) + run.count;
-  for (uint64_t at = to_int(run.first); at < end;) {
-    const DiskView::Piece piece =
-        view.piece_at(BlockNo{at}, std::min(end - at, kMostBlocks));
-    if (piece.where == DiskView::Where::kBase) {
-      bytes.resize(piece.count * kBlockSize);
-      OVL_TRY(view.read(at * kBlockSize, bytes));
-      OVL_TRY(disk_owner_->write(at * kBlockSize, bytes, Durability::kLazy));
-    }
-    at += piece.count;
+// Returns how many blocks from `first` on are done, at least one.
+Result<uint64_t> Device::save_piece(BlockNo first, uint64_t most,
+                                    const ExtReader& reader,
+                                    const DiskView& view) {
+  constexpr uint64_t kMostCopied = 256;
+  const uint64_t offset = to_int(first) * kBlockSize;
+  const DiskView::Piece piece = view.piece_at(first, most);
+  if (piece.where != DiskView::Where::kBase)
+    return piece.count;
+  if (const uint64_t free = reader.free_run(first, piece.count); free > 0) {
+    OVL_TRY(disk_owner_->zero(offset, free * kBlockSize, Durability::kLazy));
+    return free;
   }
-  return {};
+  uint64_t count = 1;
+  while (count < std::min(piece.count, kMostCopied) &&
+         reader.free_run(BlockNo{to_int(first) + count}, 1) == 0)
+    ++count;
+  std::vector<std::byte> bytes(count * kBlockSize);
+  OVL_TRY(view.read(offset, bytes));
+  OVL_TRY(disk_owner_->write(offset, bytes, Durability::kLazy));
+  return count;
 }
 
 }  // namespace ovl
