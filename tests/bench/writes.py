@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: BSD-3-Clause
 """Writing beside `nbdkit file` on a raw image of the same start, on the same
-disk, in the same run.
+disk, in the same run: through libnbd, and as root through a mount.
 
     tests/bench/writes.py [--runs N] [--json FILE] [--mib N] [--dir DIR]
 
@@ -27,6 +27,8 @@ SIZE = "8G"
 WAYS = {
     "sequential 1 MiB": ({"rw": "write", "bs": "1M"}, "bw", 0.9),
     "random 4 KiB": ({"rw": "randwrite", "bs": "4k"}, "iops", 0.9),
+    "sequential 1 MiB over itself":
+        ({"rw": "write", "bs": "1M", "first": "write"}, "bw", 0.9),
     "4 KiB + flush": ({"rw": "randwrite", "bs": "4k", "fsync": "1",
                        "io_size": "8m"}, "iops", 1.0),
     "mixed 70/30 4 KiB": ({"rw": "randrw", "rwmixread": "70", "bs": "4k",
@@ -108,13 +110,79 @@ def compare(where, runs, mib):
                     best[name] = max(best[name], figure)
             key = f"{title}, {connections} conn."
             report[key] = {**best, "unit": unit, "target": target}
-            scale, name = (1e6, "MB/s") if unit == "bw" else (1, "op/s")
-            ratio = best["ovl"] / best["file"]
-            print(f"  {key:32} {best['ovl'] / scale:10.0f} "
-                  f"{best['file'] / scale:10.0f} {name} {ratio:6.2f} "
-                  f"{target:4.1f}{'' if ratio >= target else '  not reached'}",
-                  flush=True)
+            tell(key, best, unit, target)
     return report
+
+
+@contextlib.contextmanager
+def mounted(where, uri):
+    """The device mounted by the kernel, by way of nbdfuse and a loop device."""
+    disk, mount = where / "disk", where / "mount"
+    disk.mkdir(exist_ok=True)
+    mount.mkdir(exist_ok=True)
+    fuse = subprocess.Popen(["nbdfuse", str(disk), uri])
+    try:
+        while not (disk / "nbd").exists():
+            time.sleep(0.01)
+        subprocess.run(["mount", "-o", "loop", disk / "nbd", mount], check=True)
+        try:
+            yield mount
+        finally:
+            subprocess.run(["umount", mount], check=True)
+    finally:
+        subprocess.run(["fusermount3", "-u", disk], check=False)
+        fuse.wait()
+
+
+# Title -> fio's options for a file in the mount.
+MOUNT_WAYS = {
+    "mount: sequential 1 MiB, fsync at the end":
+        ({"rw": "write", "bs": "1M", "size": "512m", "end_fsync": "1"},
+         "bw", 0.9),
+    "mount: 4 KiB + fsync":
+        ({"rw": "randwrite", "bs": "4k", "size": "64m", "io_size": "4m",
+          "fsync": "1"}, "iops", 1.0),
+}
+
+
+def copy_of_start(where):
+    """The raw image that `nbdkit file` serves: the same file system."""
+    image = where / "image"
+    image.unlink(missing_ok=True)
+    with served(where, *ovl(where)) as uri:
+        subprocess.run(["nbdcopy", uri, image], check=True)
+    return ["file", image]
+
+
+def compare_mounts(where, runs):
+    report = {}
+    for title, (job, unit, target) in MOUNT_WAYS.items():
+        best = {"ovl": 0.0, "file": 0.0}
+        for _ in range(runs):
+            for name, server in (("ovl", ovl), ("file", copy_of_start)):
+                with served(where, *server(where)) as uri, \
+                        mounted(where, uri) as mount:
+                    out = subprocess.run(
+                        ["fio", "--output-format=json", "--ioengine=psync",
+                         f"--directory={mount}", "--name=job",
+                         *(f"--{key}={value}" for key, value in job.items())],
+                        check=True, capture_output=True, text=True)
+                    text = out.stdout[out.stdout.index("{"):]
+                    done = json.loads(text)["jobs"][0]["write"]
+                    figure = done["bw_bytes" if unit == "bw" else "iops"]
+                    best[name] = max(best[name], figure)
+        report[title] = {**best, "unit": unit, "target": target}
+        tell(title, best, unit, target)
+    return report
+
+
+def tell(title, best, unit, target):
+    scale, name = (1e6, "MB/s") if unit == "bw" else (1, "op/s")
+    ratio = best["ovl"] / best["file"]
+    print(f"  {title:42} {best['ovl'] / scale:10.0f} "
+          f"{best['file'] / scale:10.0f} {name} {ratio:6.2f} "
+          f"{target:4.1f}{'' if ratio >= target else '  not reached'}",
+          flush=True)
 
 
 def log_bytes(where):
@@ -172,6 +240,8 @@ def main():
                                      dir=arguments.dir) as name:
         where = pathlib.Path(name)
         report = {"writes": compare(where, arguments.runs, arguments.mib)}
+        if not arguments.only and os.geteuid() == 0:
+            report["mounts"] = compare_mounts(where, arguments.runs)
         if not arguments.only:
             report["restarts"] = restarts(where)
             report["trim_100_gib_seconds"] = big_trim(where)
