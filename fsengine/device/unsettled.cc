@@ -6,6 +6,8 @@
 
 #include <cerrno>
 
+#include <fmt/format.h>
+
 #include "fsengine/base/fd.h"
 
 namespace ovl {
@@ -97,12 +99,12 @@ Status refuse_unsettled(int directory, const std::string& what) {
   for (const XattrFamily family : {XattrFamily::kTrusted, XattrFamily::kUser}) {
     const std::string name = overlay_xattr(family, kAttribute);
     if (::fgetxattr(directory, name.c_str(), nullptr, 0) >= 0)
-      return fail(EBUSY, what +
-                             ": upperdir of a device with changes that are not "
-                             "in it yet: start it with its own workdir first, "
-                             "and let it end; if that is lost, remove the "
-                             "attribute " +
-                             name);
+      return fail(
+          EBUSY,
+          fmt::format("{}: upperdir of a device with changes that are not in "
+                      "it yet: start it with its own workdir first, and let it "
+                      "end; if that is lost, remove the attribute {}",
+                      what, name));
   }
   return {};
 }

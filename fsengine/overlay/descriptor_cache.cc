@@ -33,11 +33,11 @@ DescriptorCache::Handle DescriptorCache::find(NodeId id) {
 
 DescriptorCache::Handle DescriptorCache::keep(NodeId id, Fd fd) {
   Kept kept{id, std::make_shared<const Fd>(std::move(fd))};
-  const Handle handle = kept.handle;
+  Handle handle = kept.handle;
   Handle gone;  // declared before the lock: closed after it
   Shard& shard = shard_of(id);
   const std::lock_guard lock(shard.mutex);
-  if (const Handle other = find_in(shard, id))
+  if (Handle other = find_in(shard, id))
     return other;
   shard.recent.push_front(std::move(kept));
   shard.by_id[id] = shard.recent.begin();

@@ -98,7 +98,8 @@ void DirtyIndex::grow(Shard& shard) {
 }
 
 void DirtyIndex::put(Shard& shard, Entry entry) {
-  if ((shard.used + 1) * 5 > shard.table.size() * 4)
+  constexpr size_t kFive = 5;
+  if (kFive * (shard.used + 1) > 4 * shard.table.size())
     grow(shard);
   Entry* slot = slot_for(shard.table, entry.block);
   shard.used += slot->place == kFree ? 1 : 0;

@@ -282,7 +282,7 @@ Result<Position> Disk::change_part(uint64_t offset, uint64_t length,
     change(std::span(bytes).subspan(offset % kBlockSize, length));
     const NewRecord record{RecordKind::kWrite, block, 1, bytes,
                            hash_payload(bytes)};
-    const auto position = with_room([&]() -> Result<Position> {
+    auto position = with_room([&]() -> Result<Position> {
       const MutexLock lock(mutex_);
       if (active_ != seen->newer() || entry(*active_) != before)
         return Position{};
@@ -326,10 +326,12 @@ uint64_t Disk::live_log_bytes() const {
 }
 
 void Disk::make_room() {
-  if (fold())
-    return;
-  if (ballast_->give_up())
-    (void)fold();
+  auto folded = fold();
+  if (!folded && ballast_->give_up())
+    folded = fold();
+  const MutexLock lock(mutex_);
+  if (folded && log_is_open_ && !sealed_ && active_->index().empty())
+    writer_->let_go();
 }
 
 MarkState Disk::mark() const {

@@ -44,7 +44,14 @@ Status LogWriter::begin_segment(Position durable) {
   return {};
 }
 
+void LogWriter::let_go() {
+  segment_.reset();
+  unsynced_.clear();
+}
+
 Status LogWriter::ensure_room(uint64_t payload_blocks, Position durable) {
+  if (!segment_)
+    return begin_segment(durable);
   if (heads_used_ == kHeadsInBlock) {
     heads_block_ = cursor_;
     heads_used_ = 0;

@@ -46,7 +46,6 @@ class LogWriter {
   /// Begins a segment with a new incarnation, durably. REQUIRES: all records
   /// up to last() are durable.
   Status open();
-  bool is_open() const { return segment_ != nullptr; }
   /// Sequence number of the segment that open() began.
   uint64_t opened_sequence() const { return opened_sequence_; }
 
@@ -62,9 +61,12 @@ class LogWriter {
   };
   Result<Placed> append(const NewRecord& record, Position durable);
 
-  /// The segment that records are added to now.
+  /// Ends the segment early, so that its file can be used again. REQUIRES: all
+  /// records are folded.
+  void let_go();
+
+  /// The segment that records are added to now; none after let_go().
   const SegmentRef& segment() const { return segment_; }
-  uint32_t cursor() const { return cursor_; }
 
   /// Segments that were written to since the last call.
   std::vector<SegmentRef> take_unsynced();

@@ -1,0 +1,477 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//
+// Stories of the log: what counts after a crash, what is refused, and what a
+// flush may share. Each failure that a rule of the log prevents has one.
+#include <fcntl.h>
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <unistd.h>
+
+#include <atomic>
+#include <condition_variable>
+#include <fstream>
+#include <mutex>
+#include <thread>
+
+#include "fsengine/base/read_at.h"
+#include "fsengine/store/log_format.h"
+#include "tests/support/disk_world.h"
+#include "tests/support/recording_os.h"
+#include "tests/support/temp_dir.h"
+
+namespace ovl {
+namespace {
+
+namespace fs = std::filesystem;
+using ::testing::HasSubstr;
+using Bytes = std::vector<std::byte>;
+
+constexpr uint64_t kBlocks = 256;
+constexpr uint64_t kFingerprint = 5;
+
+class DiskLog : public ::testing::Test {
+ protected:
+  DiskOptions options() {
+    DiskOptions options;
+    options.segment_blocks = 64;
+    options.log_bytes = uint64_t{64} << 20;
+    options.report = [this](const std::string& line) {
+      reports_.push_back(line);
+    };
+    return options;
+  }
+  void create(Os& os = host_os()) {
+    disk_ =
+        Disk::create(os, dir_.get(), base_, kFingerprint, options()).value();
+  }
+  void kill() { disk_.reset(); }
+  Status open(Os& os = host_os()) {
+    disk_.reset();
+    auto disk = Disk::open(os, dir_.get(), base_, kFingerprint, options());
+    if (!disk)
+      return tl::unexpected(disk.error());
+    disk_ = std::move(*disk);
+    return {};
+  }
+  Status write(uint64_t block, char letter,
+               Durability durability = Durability::kLazy) {
+    return disk_->write(block * kBlockSize,
+                        Bytes(kBlockSize, static_cast<std::byte>(letter)),
+                        durability);
+  }
+  char letter_at(uint64_t block) {
+    Bytes bytes(kBlockSize);
+    EXPECT_TRUE(disk_->read(block * kBlockSize, bytes));
+    EXPECT_TRUE(bytes == Bytes(kBlockSize, bytes[0]));
+    return static_cast<char>(bytes[0]);
+  }
+
+  // The log's bytes, behind the disk's back.
+  std::string segment_path(uint32_t number = 0) const {
+    return temp_.path("log/" + std::to_string(number));
+  }
+  void change_byte(const std::string& path, uint64_t offset) {
+    const Fd fd(::open(path.c_str(), O_RDWR));
+    char byte = 0;
+    ASSERT_EQ(::pread(fd.get(), &byte, 1, static_cast<off_t>(offset)), 1);
+    byte = static_cast<char>(byte ^ 1);
+    ASSERT_EQ(::pwrite(fd.get(), &byte, 1, static_cast<off_t>(offset)), 1);
+  }
+  // Record n of the first segment, from 0 on.
+  static uint64_t head_offset(uint64_t n) {
+    return kBlockSize + n * kRecordHeadBytes;
+  }
+
+  TempDir temp_;
+  Fd dir_ = open_dir(temp_.path());
+  LetterBase base_{kBlocks};
+  std::vector<std::string> reports_;
+  std::unique_ptr<Disk> disk_;
+};
+
+TEST_F(DiskLog, AcknowledgedWritesOutliveAKill) {
+  create();
+  ASSERT_TRUE(write(3, 'x'));
+  kill();
+  ASSERT_TRUE(open());
+  EXPECT_EQ(letter_at(3), 'x');
+}
+
+TEST_F(DiskLog, TornTailIsCut) {
+  create();
+  ASSERT_TRUE(write(1, 'a', Durability::kDurable));
+  ASSERT_TRUE(write(2, 'b'));
+  kill();
+  change_byte(segment_path(), head_offset(1) + 20);
+  ASSERT_TRUE(open());
+  EXPECT_EQ(letter_at(1), 'a');
+  EXPECT_EQ(letter_at(2), 'C');
+}
+
+TEST_F(DiskLog, TornPayloadIsCut) {
+  create();
+  ASSERT_TRUE(write(1, 'a'));
+  kill();
+  change_byte(segment_path(), 2 * kBlockSize + 77);
+  ASSERT_TRUE(open());
+  EXPECT_EQ(letter_at(1), 'B');
+}
+
+TEST_F(DiskLog, DamageBelowADurableRecordIsRefusedAndNothingTouched) {
+  create();
+  ASSERT_TRUE(write(1, 'a', Durability::kDurable));
+  ASSERT_TRUE(write(2, 'b'));  // says that the first one is durable
+  kill();
+  change_byte(segment_path(), head_offset(0) + 20);
+  const auto refused = open();
+  ASSERT_FALSE(refused);
+  EXPECT_EQ(refused.error().code(), EUCLEAN);
+  EXPECT_THAT(refused.error().what(), HasSubstr("log/0"));
+  change_byte(segment_path(), head_offset(0) + 20);
+  ASSERT_TRUE(open());
+  EXPECT_EQ(letter_at(2), 'b');
+}
+
+// Power cuts write the pages of a tail in any order: a valid record behind an
+// invalid one is no damage as long as nothing says that it was on disk.
+TEST_F(DiskLog, TailPersistedOutOfOrderIsNoDamage) {
+  create();
+  ASSERT_TRUE(write(1, 'a'));
+  ASSERT_TRUE(write(2, 'b'));
+  ASSERT_TRUE(write(3, 'c'));
+  kill();
+  change_byte(segment_path(), head_offset(0) + 20);
+  ASSERT_TRUE(open());
+  for (const uint64_t block : {1U, 2U, 3U})
+    EXPECT_EQ(letter_at(block), static_cast<char>('A' + block));
+}
+
+// The record behind the cut has the number that comes next: it must not come
+// back once that number is given again.
+TEST_F(DiskLog, StaleRecordBehindTheCutNeverComesBack) {
+  create();
+  ASSERT_TRUE(write(1, 'a'));
+  ASSERT_TRUE(write(2, 'b'));
+  ASSERT_TRUE(write(3, 'c'));
+  kill();
+  change_byte(segment_path(), head_offset(1) + 20);
+  ASSERT_TRUE(open());
+  ASSERT_TRUE(write(4, 'd'));  // record 2 once more, in a new incarnation
+  kill();
+  ASSERT_TRUE(open());
+  EXPECT_EQ(letter_at(1), 'a');
+  EXPECT_EQ(letter_at(3), 'D');
+  EXPECT_EQ(letter_at(4), 'd');
+}
+
+TEST_F(DiskLog, GuestBytesThatLookLikeRecordsAreNone) {
+  create();
+  Bytes block(kBlockSize);
+  for (uint64_t i = 0; i < kHeadsInBlock; ++i) {
+    const RecordHead fake{RecordKind::kZero, Position{i + 2}, BlockNo{0}, 200,
+                          Position{i + 9}};
+    std::ranges::copy(encode(fake, 0),
+                      block.begin() + static_cast<ptrdiff_t>(i * 64));
+  }
+  ASSERT_TRUE(disk_->write(0, block, Durability::kLazy));
+  ASSERT_TRUE(write(1, 'a'));
+  kill();
+  change_byte(segment_path(), head_offset(1) + 20);
+  ASSERT_TRUE(open());
+  Bytes back(kBlockSize);
+  ASSERT_TRUE(disk_->read(0, back));
+  EXPECT_TRUE(back == block);
+  EXPECT_EQ(letter_at(1), 'B');
+}
+
+TEST_F(DiskLog, MissingSegmentIsRefused) {
+  create();
+  for (uint64_t i = 0; i < 150; ++i)
+    ASSERT_TRUE(write(i % 30, 'x',
+                      i == 140 ? Durability::kDurable : Durability::kLazy));
+  kill();
+  fs::remove(segment_path(1));
+  const auto refused = open();
+  ASSERT_FALSE(refused);
+  EXPECT_EQ(refused.error().code(), EUCLEAN);
+}
+
+TEST_F(DiskLog, AnotherBaseIsRefused) {
+  create();
+  kill();
+  const auto disk =
+      Disk::open(host_os(), dir_.get(), base_, kFingerprint + 1, options());
+  ASSERT_FALSE(disk);
+  EXPECT_EQ(disk.error().code(), ESTALE);
+}
+
+TEST_F(DiskLog, TornMarkLeavesTheOneBefore) {
+  create();
+  ASSERT_TRUE(write(1, 'a', Durability::kDurable));
+  kill();
+  // Two changes so far: making it, and the opened segment.
+  change_byte(temp_.path("mark"), 0 * 4096 + 40);
+  ASSERT_TRUE(open());
+  EXPECT_EQ(letter_at(1), 'a');
+  kill();
+  change_byte(temp_.path("mark"), 1 * 4096 + 40);
+  const auto refused = open();
+  ASSERT_FALSE(refused);
+  EXPECT_EQ(refused.error().code(), EUCLEAN);
+}
+
+// A placed record tells only the hash of what stands in the store.
+TEST_F(DiskLog, PlacedRecordWithoutItsBytesIsTheTornTail) {
+  create();
+  ASSERT_TRUE(write(1, 'a', Durability::kDurable));
+  const Bytes large(20 * kBlockSize, std::byte{'p'});
+  ASSERT_TRUE(disk_->write(40 * kBlockSize, large, Durability::kLazy));
+  ASSERT_TRUE(write(2, 'b'));
+  kill();
+  change_byte(temp_.path("blocks"), 45 * kBlockSize);
+  ASSERT_TRUE(open());
+  EXPECT_EQ(letter_at(1), 'a');
+  EXPECT_EQ(letter_at(45), static_cast<char>('A' + 45 % 26));
+  EXPECT_EQ(letter_at(2), 'C');
+}
+
+TEST_F(DiskLog, PlacedBlocksAreOverwrittenThroughTheLog) {
+  create();
+  const Bytes large(20 * kBlockSize, std::byte{'p'});
+  ASSERT_TRUE(disk_->write(40 * kBlockSize, large, Durability::kLazy));
+  ASSERT_TRUE(write(45, 'q'));
+  EXPECT_EQ(letter_at(45), 'q');
+  kill();
+  ASSERT_TRUE(open());
+  EXPECT_EQ(letter_at(44), 'p');
+  EXPECT_EQ(letter_at(45), 'q');
+  ASSERT_TRUE(disk_->fold());
+  EXPECT_EQ(letter_at(44), 'p');
+  EXPECT_EQ(letter_at(45), 'q');
+}
+
+TEST_F(DiskLog, ZerosOverZerosOfTheBaseLeaveNothing) {
+  create();
+  const uint64_t half = kBlocks / 2;
+  ASSERT_TRUE(
+      disk_->zero(half * kBlockSize, half * kBlockSize, Durability::kLazy));
+  EXPECT_EQ(disk_->last(), Position{});
+  ASSERT_TRUE(write(half + 3, 'x'));
+  ASSERT_TRUE(
+      disk_->zero(half * kBlockSize, half * kBlockSize, Durability::kLazy));
+  ASSERT_TRUE(disk_->fold());
+  EXPECT_EQ(disk_->store().map().count(), 0U);
+  EXPECT_EQ(letter_at(half + 3), '\0');
+}
+
+TEST_F(DiskLog, TrimmedSpaceGoesBackToTheHost) {
+  create();
+  const Bytes large(32 * kBlockSize, std::byte{'p'});
+  ASSERT_TRUE(disk_->write(0, large, Durability::kLazy));
+  ASSERT_TRUE(disk_->fold());
+  const auto allocated = [this] {
+    struct stat st {};
+    EXPECT_EQ(::stat(temp_.path("blocks").c_str(), &st), 0);
+    return st.st_blocks;
+  };
+  ASSERT_TRUE(disk_->flush());
+  ASSERT_GE(allocated(), 32 * 8);
+  ASSERT_TRUE(disk_->zero(0, 32 * kBlockSize, Durability::kLazy));
+  ASSERT_TRUE(disk_->fold());
+  EXPECT_LT(allocated(), 8);
+}
+
+TEST_F(DiskLog, SealedViewStaysWhileAllElseGoesOn) {
+  create();
+  ASSERT_TRUE(write(1, 'a'));
+  auto view = disk_->seal().value();
+  ASSERT_TRUE(write(1, 'b'));
+  ASSERT_TRUE(write(2, 'c'));
+  EXPECT_EQ(disk_->fold().error().code(), EBUSY);
+  Bytes bytes(2 * kBlockSize);
+  ASSERT_TRUE(view->read(kBlockSize, bytes));
+  EXPECT_EQ(bytes[0], std::byte{'a'});
+  EXPECT_EQ(bytes[kBlockSize], std::byte{'C'});
+  EXPECT_EQ(letter_at(1), 'b');
+  view.reset();
+  ASSERT_TRUE(disk_->fold());
+  EXPECT_EQ(letter_at(1), 'b');
+}
+
+// What upper provides leaves the store; what was written since stays.
+TEST_F(DiskLog, ForgottenBlocksAreTheBases) {
+  create();
+  ASSERT_TRUE(write(1, 'B'));  // as the base has it
+  ASSERT_TRUE(write(2, 'C'));
+  {
+    const auto view = disk_->seal().value();
+    ASSERT_TRUE(write(2, 'n'));
+    const Disk::Range range{BlockNo{1}, 2};
+    ASSERT_TRUE(disk_->forget(*view, {&range, 1}));
+    EXPECT_FALSE(disk_->store().map().test(BlockNo{1}));
+  }
+  EXPECT_EQ(letter_at(1), 'B');
+  EXPECT_EQ(letter_at(2), 'n');
+  kill();
+  ASSERT_TRUE(open());
+  ASSERT_TRUE(disk_->fold());
+  EXPECT_EQ(letter_at(1), 'B');
+  EXPECT_EQ(letter_at(2), 'n');
+  EXPECT_EQ(disk_->store().map().count(), 1U);
+}
+
+TEST_F(DiskLog, EmptyFlushCostsNoSync) {
+  RecordingOs os(temp_.path());
+  create(os);
+  ASSERT_TRUE(write(1, 'a', Durability::kDurable));
+  const size_t before = os.ops().size();
+  ASSERT_TRUE(disk_->flush());
+  ASSERT_TRUE(disk_->flush());
+  EXPECT_EQ(os.ops().size(), before);
+}
+
+TEST_F(DiskLog, NewSegmentsNameIsDurableBeforeItsFirstRecord) {
+  RecordingOs os(temp_.path());
+  create(os);
+  for (uint64_t i = 0; i < 200; ++i)
+    ASSERT_TRUE(write(i % 20, 'x'));
+  bool is_durable = true;
+  uint64_t created = 0;
+  for (const RecordedOp& op : os.ops()) {
+    if (op.kind == RecordedOp::Kind::kCreate && op.dir == "log") {
+      is_durable = false;
+      created = op.file;
+    }
+    if (op.kind == RecordedOp::Kind::kSyncDir && op.dir == "log")
+      is_durable = true;
+    const bool is_head = op.kind == RecordedOp::Kind::kWrite &&
+                         op.file == created &&
+                         op.bytes.size() == kRecordHeadBytes;
+    EXPECT_TRUE(is_durable || !is_head);
+  }
+}
+
+// Blocks the first fdatasync until it is told to go on.
+class SlowSyncOs : public WrapOs {
+ public:
+  Status fdatasync(int fd) override {
+    ++syncs;
+    std::unique_lock lock(mutex);
+    waiting = true;
+    changed.notify_all();
+    changed.wait(lock, [this] { return go_on; });
+    return WrapOs::fdatasync(fd);
+  }
+  void wait_until_syncing() {
+    std::unique_lock lock(mutex);
+    changed.wait(lock, [this] { return waiting; });
+  }
+  void release() {
+    const std::lock_guard lock(mutex);
+    go_on = true;
+    changed.notify_all();
+  }
+
+  std::atomic<int> syncs = 0;
+  std::mutex mutex;
+  std::condition_variable changed;
+  bool waiting = false;
+  bool go_on = true;
+};
+
+// A flush whose record came after a sync had begun needs one of its own; all
+// who came meanwhile share it. And while it runs, writers and readers go on.
+TEST_F(DiskLog, FlushSharesOnlyASyncThatBeganAfterItsRecord) {
+  SlowSyncOs os;
+  create(os);
+  ASSERT_TRUE(write(1, 'a', Durability::kDurable));
+  os.go_on = false;
+  os.waiting = false;
+  os.syncs = 0;
+  ASSERT_TRUE(write(2, 'b'));
+  std::thread first([this] { EXPECT_TRUE(disk_->flush()); });
+  os.wait_until_syncing();
+  ASSERT_TRUE(write(3, 'c'));
+  EXPECT_EQ(letter_at(3), 'c');
+  std::vector<std::thread> others;
+  for (int i = 0; i < 3; ++i)
+    others.emplace_back([this] { EXPECT_TRUE(disk_->flush()); });
+  os.release();
+  first.join();
+  for (std::thread& other : others)
+    other.join();
+  EXPECT_EQ(os.syncs, 2);
+}
+
+class FailSyncOs : public WrapOs {
+ public:
+  Status fdatasync(int fd) override {
+    return fails ? system_error(EIO, "fdatasync") : WrapOs::fdatasync(fd);
+  }
+  std::atomic<bool> fails = false;
+};
+
+TEST_F(DiskLog, AfterAFailedSyncNothingIsAcknowledgedAndReadsGoOn) {
+  FailSyncOs os;
+  create(os);
+  ASSERT_TRUE(write(1, 'a', Durability::kDurable));
+  ASSERT_TRUE(write(2, 'b'));
+  os.fails = true;
+  EXPECT_FALSE(disk_->flush());
+  os.fails = false;
+  const auto again = disk_->flush();
+  ASSERT_FALSE(again);
+  EXPECT_THAT(again.error().what(), HasSubstr("an earlier sync failed"));
+  EXPECT_FALSE(write(3, 'c'));
+  EXPECT_FALSE(disk_->fold());
+  EXPECT_EQ(letter_at(2), 'b');
+  kill();
+  ASSERT_TRUE(open());
+  EXPECT_EQ(letter_at(1), 'a');
+}
+
+// Refuses to make files larger once it is full, like a full disk.
+class FullOs : public WrapOs {
+ public:
+  Result<Fd> open_file(const At& at, int flags, uint32_t mode) override {
+    if (is_full && (flags & O_CREAT) != 0)
+      return system_error(ENOSPC, "open");
+    return WrapOs::open_file(at, flags, mode);
+  }
+  std::atomic<bool> is_full = false;
+};
+
+// A full log is folded before the guest hears of a full disk.
+TEST_F(DiskLog, FullDiskIsFoldedFirst) {
+  FullOs os;
+  create(os);
+  ASSERT_TRUE(write(0, 'a'));
+  os.is_full = true;
+  for (uint64_t i = 0; i < 400; ++i)
+    ASSERT_TRUE(write(i % 20, static_cast<char>('a' + i % 26))) << i;
+  EXPECT_GT(disk_->mark().folded, Position{100});
+  EXPECT_EQ(letter_at(19), static_cast<char>('a' + 399 % 26));
+}
+
+TEST_F(DiskLog, FullDiskWithoutFoldingIsToldAndLosesNothing) {
+  FullOs os;
+  create(os);
+  ASSERT_TRUE(write(0, 'a'));
+  const auto view = disk_->seal().value();  // forbids folding what follows
+  os.is_full = true;
+  uint64_t written = 0;
+  Status status;
+  while ((status = write(written % 20, static_cast<char>('a' + written % 26))))
+    ++written;
+  EXPECT_EQ(status.error().code(), ENOSPC);
+  ASSERT_GT(written, 20U);
+  EXPECT_TRUE(disk_->flush());
+  const uint64_t last = written - 1;
+  EXPECT_EQ(letter_at(last % 20), static_cast<char>('a' + last % 26));
+  os.is_full = false;
+  ASSERT_TRUE(write(30, 'z', Durability::kDurable));
+  EXPECT_EQ(letter_at(30), 'z');
+}
+
+}  // namespace
+}  // namespace ovl
