@@ -2,8 +2,7 @@
 #include "fsengine/base/result.h"
 
 #include <cerrno>
-
-#include <system_error>
+#include <cstring>
 
 #include <fmt/format.h>
 
@@ -11,8 +10,11 @@ namespace ovl {
 
 tl::unexpected<Error> system_error(int errno_value,
                                    std::string_view operation) {
-  return fail(errno_value, std::string(operation) + ": " +
-                               std::generic_category().message(errno_value));
+  const char* text = ::strerrordesc_np(errno_value);
+  return fail(errno_value,
+              text != nullptr
+                  ? fmt::format("{}: {}", operation, text)
+                  : fmt::format("{}: error {}", operation, errno_value));
 }
 
 tl::unexpected<Error> last_error(std::string_view operation) {
