@@ -6,6 +6,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <unistd.h>
+#include <xxhash.h>
 
 #include <atomic>
 #include <condition_variable>
@@ -196,6 +197,44 @@ TEST_F(DiskLog, MissingSegmentIsRefused) {
   EXPECT_EQ(refused.error().code(), EUCLEAN);
 }
 
+TEST_F(DiskLog, TwoSegmentsWithOneNumberAreRefused) {
+  create();
+  ASSERT_TRUE(write(1, 'a'));
+  kill();
+  fs::copy(segment_path(0), segment_path(7));
+  const auto refused = open();
+  ASSERT_FALSE(refused);
+  EXPECT_EQ(refused.error().code(), EUCLEAN);
+}
+
+TEST_F(DiskLog, UnknownVersionsAreRefusedAndNothingTouched) {
+  create();
+  ASSERT_TRUE(write(1, 'a'));
+  kill();
+  // A version is hashed like all else; the hash is at the end of what it
+  // covers.
+  const auto set_version = [](const std::string& path, uint64_t at,
+                              size_t hashed) {
+    std::fstream file(path, std::ios::in | std::ios::out | std::ios::binary);
+    std::string bytes(hashed, '\0');
+    file.seekg(static_cast<std::streamoff>(at));
+    file.read(bytes.data(), static_cast<std::streamsize>(hashed));
+    bytes[8] = static_cast<char>(bytes[8] ^ 2);
+    const uint64_t hash = XXH64(bytes.data(), hashed, 0);
+    file.seekp(static_cast<std::streamoff>(at));
+    file.write(bytes.data(), static_cast<std::streamsize>(hashed));
+    file.write(reinterpret_cast<const char*>(&hash), sizeof(hash));
+  };
+  set_version(segment_path(), 0, 56);
+  EXPECT_EQ(open().error().code(), EPROTO);
+  set_version(segment_path(), 0, 56);
+  set_version(temp_.path("mark"), 0, 88);
+  EXPECT_EQ(open().error().code(), EPROTO);
+  set_version(temp_.path("mark"), 0, 88);
+  ASSERT_TRUE(open());
+  EXPECT_EQ(letter_at(1), 'a');
+}
+
 TEST_F(DiskLog, AnotherBaseIsRefused) {
   create();
   kill();
@@ -337,10 +376,13 @@ TEST_F(DiskLog, NewSegmentsNameIsDurableBeforeItsFirstRecord) {
     ASSERT_TRUE(write(i % 20, 'x'));
   bool is_durable = true;
   uint64_t created = 0;
+  int segments = 0;
+  int heads = 0;
   for (const RecordedOp& op : os.ops()) {
     if (op.kind == RecordedOp::Kind::kCreate && op.dir == "log") {
       is_durable = false;
       created = op.file;
+      ++segments;
     }
     if (op.kind == RecordedOp::Kind::kSyncDir && op.dir == "log")
       is_durable = true;
@@ -348,7 +390,10 @@ TEST_F(DiskLog, NewSegmentsNameIsDurableBeforeItsFirstRecord) {
                          op.file == created &&
                          op.bytes.size() == kRecordHeadBytes;
     EXPECT_TRUE(is_durable || !is_head);
+    heads += is_head ? 1 : 0;
   }
+  EXPECT_GE(segments, 3);
+  EXPECT_GE(heads, 200);
 }
 
 // Blocks the first fdatasync until it is told to go on.
@@ -401,6 +446,63 @@ TEST_F(DiskLog, FlushSharesOnlyASyncThatBeganAfterItsRecord) {
   for (std::thread& other : others)
     other.join();
   EXPECT_EQ(os.syncs, 2);
+}
+
+// Holds up the write of a payload of 'a's until it is told to go on.
+class SlowWriteOs : public WrapOs {
+ public:
+  Status pwrite(int fd, std::span<const std::byte> bytes,
+                uint64_t offset) override {
+    if (bytes.size() == kBlockSize && bytes[0] == std::byte{'a'}) {
+      std::unique_lock lock(mutex);
+      is_held = true;
+      changed.notify_all();
+      changed.wait(lock, [this] { return go_on; });
+    }
+    return WrapOs::pwrite(fd, bytes, offset);
+  }
+
+  std::mutex mutex;
+  std::condition_variable changed;
+  bool is_held = false;
+  bool go_on = false;
+};
+
+// A is not complete when B comes: whatever B was told then must be true of what
+// a kill at this moment leaves.
+TEST_F(DiskLog, NoAcknowledgementOverAHole) {
+  SlowWriteOs os;
+  create(os);
+  std::atomic<bool> b_is_acknowledged = false;
+  std::thread a([this] { EXPECT_TRUE(write(1, 'a')); });
+  {
+    std::unique_lock lock(os.mutex);
+    os.changed.wait(lock, [&os] { return os.is_held; });
+  }
+  std::thread b([&] {
+    EXPECT_TRUE(write(2, 'b'));
+    b_is_acknowledged = true;
+  });
+  std::this_thread::sleep_for(std::chrono::milliseconds(50));
+  const bool was_acknowledged = b_is_acknowledged;
+  TempDir copy;
+  fs::copy(temp_.path(), copy.path(), fs::copy_options::recursive);
+  {
+    const std::lock_guard lock(os.mutex);
+    os.go_on = true;
+    os.changed.notify_all();
+  }
+  a.join();
+  b.join();
+  const Fd dir = open_dir(copy.path());
+  const auto left =
+      Disk::open(host_os(), dir.get(), base_, kFingerprint, options());
+  ASSERT_TRUE(left) << left.error().what();
+  Bytes block(kBlockSize);
+  ASSERT_TRUE((*left)->read(2 * kBlockSize, block));
+  EXPECT_TRUE(!was_acknowledged || block[0] == std::byte{'b'});
+  EXPECT_EQ(letter_at(1), 'a');
+  EXPECT_EQ(letter_at(2), 'b');
 }
 
 class FailSyncOs : public WrapOs {
@@ -466,11 +568,66 @@ TEST_F(DiskLog, FullDiskWithoutFoldingIsToldAndLosesNothing) {
   EXPECT_EQ(status.error().code(), ENOSPC);
   ASSERT_GT(written, 20U);
   EXPECT_TRUE(disk_->flush());
-  const uint64_t last = written - 1;
-  EXPECT_EQ(letter_at(last % 20), static_cast<char>('a' + last % 26));
+  const auto check_all = [&] {
+    for (uint64_t i = written - 20; i < written; ++i)
+      EXPECT_EQ(letter_at(i % 20), static_cast<char>('a' + i % 26));
+  };
+  check_all();
   os.is_full = false;
   ASSERT_TRUE(write(30, 'z', Durability::kDurable));
   EXPECT_EQ(letter_at(30), 'z');
+  kill();
+  ASSERT_TRUE(open());
+  check_all();
+}
+
+// Holds up folding: what it copies into the store.
+class SlowFoldOs : public WrapOs {
+ public:
+  Status pwrite(int fd, std::span<const std::byte> bytes,
+                uint64_t offset) override {
+    const fs::path path =
+        fs::read_symlink("/proc/self/fd/" + std::to_string(fd));
+    if (path.filename() == "blocks") {
+      std::unique_lock lock(mutex);
+      changed.wait(lock, [this] { return go_on; });
+    }
+    return WrapOs::pwrite(fd, bytes, offset);
+  }
+
+  std::mutex mutex;
+  std::condition_variable changed;
+  bool go_on = false;
+};
+
+// The log is bounded by making writers wait, and nobody else.
+TEST_F(DiskLog, WritersWaitForFoldingReadersAndFlushesDoNot) {
+  SlowFoldOs os;
+  DiskOptions bounded = options();
+  bounded.log_bytes = 8 * 64 * kBlockSize;
+  disk_ = Disk::create(os, dir_.get(), base_, kFingerprint, bounded).value();
+  disk_->start_folding();
+  constexpr uint64_t kWrites = 3000;  // much more than the bound
+  std::atomic<uint64_t> written = 0;
+  std::thread writer([&] {
+    for (uint64_t i = 0; i < kWrites; ++i, ++written)
+      EXPECT_TRUE(write(i % 12, static_cast<char>('a' + i % 26)));
+  });
+  while (disk_->live_log_bytes() < bounded.log_bytes)
+    std::this_thread::yield();
+  for (int i = 0; i < 20; ++i) {
+    EXPECT_TRUE(disk_->flush());
+    EXPECT_NE(letter_at(3), 'D');
+  }
+  EXPECT_LT(written, kWrites);
+  {
+    const std::lock_guard lock(os.mutex);
+    os.go_on = true;
+    os.changed.notify_all();
+  }
+  writer.join();
+  EXPECT_EQ(letter_at((kWrites - 1) % 12),
+            static_cast<char>('a' + (kWrites - 1) % 26));
 }
 
 }  // namespace
