@@ -92,8 +92,7 @@ Status BlockStore::release(BlockNo first, uint64_t count) {
   return {};
 }
 
-Status BlockStore::sync() {
-  OVL_TRY(sync_blocks());
+Status BlockStore::save_map() {
   return map_.save(os_, map_file_.get()).in(kMapName);
 }
 

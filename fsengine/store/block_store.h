@@ -52,11 +52,11 @@ class BlockStore {
   /// Leaves whole blocks to the base, which has zeros there as they are here,
   /// and gives their space back.
   Status release(BlockNo first, uint64_t count);
-  /// All before is on disk: the bytes, then the map.
-  Status sync();
+  /// Changes of the map are on disk. REQUIRES: their bytes are.
+  Status save_map();
 
   /// Something else provides these blocks with the bytes that they have here:
-  /// who looks at the map from now on goes there. Durable with the next sync.
+  /// who looks at the map from now on goes there. Durable when it is saved.
   void forget(BlockNo first, uint64_t count);
   /// Gives back the space of those that are not in the map. REQUIRES: that is
   /// durable, and nobody reads who looked at the map before.

@@ -208,20 +208,32 @@ bool Disk::is_untouched(BlockNo first, uint64_t count) const {
 
 bool Disk::reserve_home(BlockNo first, uint64_t count) {
   const MutexLock lock(mutex_);
-  const auto overlaps = [&](const Range& other) {
-    return to_int(first) < to_int(other.first) + other.count &&
-           to_int(other.first) < to_int(first) + count;
+  const auto overlaps = [&](const Placing& other) {
+    return to_int(first) < to_int(other.range.first) + other.range.count &&
+           to_int(other.range.first) < to_int(first) + count;
   };
   if (!is_untouched(first, count) || std::ranges::any_of(placing_, overlaps))
     return false;
-  placing_.push_back({first, count});
+  placing_.push_back({{first, count}, ++placings_});
   return true;
 }
 
 void Disk::release_home(BlockNo first) {
   const MutexLock lock(mutex_);
-  std::erase_if(placing_,
-                [first](const Range& range) { return range.first == first; });
+  std::erase_if(placing_, [first](const Placing& placing) {
+    return placing.range.first == first;
+  });
+  placed_.notify_all();
+}
+
+// Those that began before: folding may bring something else to their places.
+void Disk::wait_for_placing() {
+  const MutexLock lock(mutex_);
+  const uint64_t last = placings_;
+  while (std::ranges::any_of(placing_, [last](const Placing& placing) {
+    return placing.number <= last;
+  }))
+    placed_.wait(mutex_);
 }
 
 // Somebody may write the same blocks meanwhile: then both go to the log, and
@@ -236,9 +248,12 @@ Result<Position> Disk::place(BlockNo first, std::span<const std::byte> bytes) {
       return append_locked({RecordKind::kPlaced, first, count, {}, hash});
     return append_locked({RecordKind::kWrite, first, count, bytes, hash});
   };
-  auto position = with_room(attempt);
+  Result<Position> position = attempt();
   release_home(first);
-  return position;
+  if (position || position.error().code() != ENOSPC)
+    return position;
+  make_room();  // which waits for those who place
+  return append({RecordKind::kWrite, first, count, bytes, hash});
 }
 
 Result<Position> Disk::append(const NewRecord& record) {

@@ -138,6 +138,8 @@ class Disk {
   bool is_untouched(BlockNo first, uint64_t count) const;
   bool reserve_home(BlockNo first, uint64_t count);
   void release_home(BlockNo first);
+  void wait_for_placing() OVL_EXCLUDES(mutex_);
+  Status sync_store();
   Result<Position> place(BlockNo first, std::span<const std::byte> bytes);
   template <typename Change>
   Result<Position> change_part(uint64_t offset, uint64_t length, Change change);
@@ -180,7 +182,13 @@ class Disk {
   std::vector<SegmentRef> recovered_ OVL_GUARDED_BY(mutex_);  // not synced
   std::atomic<bool> log_is_open_ = false;
   bool placed_unsynced_ OVL_GUARDED_BY(mutex_) = false;
-  std::vector<Range> placing_ OVL_GUARDED_BY(mutex_);  // by writers at work
+  struct Placing {
+    Range range;
+    uint64_t number = 0;
+  };
+  std::vector<Placing> placing_ OVL_GUARDED_BY(mutex_);  // by writers at work
+  uint64_t placings_ OVL_GUARDED_BY(mutex_) = 0;
+  CondVar placed_;
   std::atomic<uint64_t> unsynced_bytes_ = 0;
   std::unique_ptr<LogSync> sync_;
 

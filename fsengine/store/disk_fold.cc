@@ -61,13 +61,24 @@ Status Disk::fold_sealed() {
   const Position folded = generation->last();
   OVL_TRY(sync_->through(folded));
   OVL_TRY(change_mark([folded](MarkState& mark) { mark.durable = folded; }));
+  wait_for_placing();
   OVL_TRY(fold_generation(*generation, base_, *store_));
-  OVL_TRY(store_->sync());
+  OVL_TRY(sync_store());
   OVL_TRY(change_mark([folded](MarkState& mark) { mark.folded = folded; }));
   const MutexLock lock(mutex_);
   sealed_.reset();
   publish_view();
   return {};
+}
+
+// The kernel tells once that it lost pages, whoever wrote them: a flush of what
+// was placed since would find nothing wrong.
+Status Disk::sync_store() {
+  auto synced = store_->sync_blocks();
+  if (!synced)
+    sync_->fail_for_ever();
+  OVL_TRY(std::move(synced));
+  return store_->save_map();
 }
 
 Result<std::shared_ptr<const DiskView>> Disk::seal() {
@@ -93,7 +104,7 @@ Status Disk::forget(const DiskView& at, std::span<const Range> ranges) {
   OVL_TRY(fold_sealed());
   for (const Range& range : ranges)
     store_->forget(range.first, range.count);
-  OVL_TRY(store_->sync());
+  OVL_TRY(sync_store());
   const MutexLock log_lock(mutex_);
   publish_view();
   const MutexLock view_lock(view_mutex_);

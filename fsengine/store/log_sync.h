@@ -38,6 +38,9 @@ class LogSync {
   /// Returns when the record at `wanted` is on disk.
   Status through(Position wanted);
 
+  /// What was written may be lost: from now on all fail.
+  void fail_for_ever() { failed_.store(true, std::memory_order_release); }
+
   Position durable() const { return durable_.load(std::memory_order_acquire); }
   bool failed() const { return failed_.load(std::memory_order_acquire); }
 

@@ -532,6 +532,86 @@ TEST_F(DiskLog, AfterAFailedSyncNothingIsAcknowledgedAndReadsGoOn) {
   EXPECT_EQ(letter_at(1), 'a');
 }
 
+// Holds up what is written to the places of blocks in the store.
+class SlowFoldOs : public WrapOs {
+ public:
+  Status pwrite(int fd, std::span<const std::byte> bytes,
+                uint64_t offset) override {
+    const fs::path path =
+        fs::read_symlink("/proc/self/fd/" + std::to_string(fd));
+    if (path.filename() == "blocks") {
+      is_held = true;
+      std::unique_lock lock(mutex);
+      changed.wait(lock, [this] { return go_on; });
+    }
+    return WrapOs::pwrite(fd, bytes, offset);
+  }
+
+  std::mutex mutex;
+  std::condition_variable changed;
+  bool go_on = false;
+  std::atomic<bool> is_held = false;
+};
+
+// Folding and placing share a file, whose lost pages the kernel tells of once.
+TEST_F(DiskLog, AFailedSyncWhileFoldingFailsTheNextFlush) {
+  class FailFoldOs : public WrapOs {
+   public:
+    Status fdatasync(int fd) override {
+      const fs::path path =
+          fs::read_symlink("/proc/self/fd/" + std::to_string(fd));
+      if (fails && path.filename() == "blocks")
+        return system_error(EIO, "fdatasync");
+      return WrapOs::fdatasync(fd);
+    }
+    std::atomic<bool> fails = false;
+  } os;
+  create(os);
+  ASSERT_TRUE(write(1, 'a', Durability::kDurable));
+  os.fails = true;
+  EXPECT_FALSE(disk_->fold());
+  os.fails = false;
+  EXPECT_FALSE(disk_->flush());
+  EXPECT_EQ(letter_at(1), 'a');
+  kill();
+  ASSERT_TRUE(open());
+  EXPECT_EQ(letter_at(1), 'a');
+}
+
+// A block is being placed when others write and trim it, and that is folded:
+// the record of the placed one must not be told over a hole.
+TEST_F(DiskLog, FoldingWaitsForThoseWhoPlace) {
+  SlowFoldOs os;
+  create(os);
+  const uint64_t first = kBlocks / 2 + 10;
+  const Bytes large(20 * kBlockSize, std::byte{'p'});
+  std::thread placing([&] {
+    EXPECT_TRUE(disk_->write(first * kBlockSize, large, Durability::kLazy));
+  });
+  while (!os.is_held)
+    std::this_thread::yield();
+  ASSERT_TRUE(write(first + 3, 'x'));
+  ASSERT_TRUE(
+      disk_->zero((first + 3) * kBlockSize, kBlockSize, Durability::kLazy));
+  std::thread folding([this] { EXPECT_TRUE(disk_->fold()); });
+  std::this_thread::sleep_for(std::chrono::milliseconds(20));
+  {
+    const std::lock_guard lock(os.mutex);
+    os.go_on = true;
+    os.changed.notify_all();
+  }
+  placing.join();
+  folding.join();
+  ASSERT_TRUE(write(1, 'z', Durability::kDurable));
+  const char there = letter_at(first + 3);
+  EXPECT_TRUE(there == 'p' || there == '\0');
+  kill();
+  ASSERT_TRUE(open());
+  EXPECT_EQ(letter_at(first + 3), there);
+  EXPECT_EQ(letter_at(first + 4), 'p');
+  EXPECT_EQ(letter_at(1), 'z');
+}
+
 // Refuses to make files larger once it is full, like a full disk.
 class FullOs : public WrapOs {
  public:
@@ -580,25 +660,6 @@ TEST_F(DiskLog, FullDiskWithoutFoldingIsToldAndLosesNothing) {
   ASSERT_TRUE(open());
   check_all();
 }
-
-// Holds up folding: what it copies into the store.
-class SlowFoldOs : public WrapOs {
- public:
-  Status pwrite(int fd, std::span<const std::byte> bytes,
-                uint64_t offset) override {
-    const fs::path path =
-        fs::read_symlink("/proc/self/fd/" + std::to_string(fd));
-    if (path.filename() == "blocks") {
-      std::unique_lock lock(mutex);
-      changed.wait(lock, [this] { return go_on; });
-    }
-    return WrapOs::pwrite(fd, bytes, offset);
-  }
-
-  std::mutex mutex;
-  std::condition_variable changed;
-  bool go_on = false;
-};
 
 // The log is bounded by making writers wait, and nobody else.
 TEST_F(DiskLog, WritersWaitForFoldingReadersAndFlushesDoNot) {
