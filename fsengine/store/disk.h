@@ -6,7 +6,7 @@
 // are told in disk.cc.
 //
 // Requests are safe from any number of threads at once. Readers wait for no
-// write, sync or fold.
+// write, sync or fold. It outlives the views that it hands out.
 #pragma once
 
 #include <atomic>
