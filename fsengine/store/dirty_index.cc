@@ -11,6 +11,7 @@
 //   hash tables    block -> place, or zeros
 //   zero extents   ranges of 64 blocks and more -> place where they were
 //                  zeroed; a table's entry counts when its place is not lower
+//                  and it is not of a placed block: that is always older
 //
 // A radix tree would be denser for runs, but costs up to a page for a lone
 // block, and random 4 KiB writes are what databases do.
@@ -126,8 +127,8 @@ void DirtyIndex::insert_data(BlockNo first, uint32_t count, LogPlace place) {
   insert(to_int(first), count, to_int(place), 1);
 }
 
-void DirtyIndex::insert_home(BlockNo first, uint32_t count, LogPlace place) {
-  insert(to_int(first), count, to_int(place) | kHomeBit, 0);
+void DirtyIndex::insert_home(BlockNo first, uint32_t count) {
+  insert(to_int(first), count, kHomeBit, 0);
 }
 
 void DirtyIndex::insert_zeros(BlockNo first, uint64_t count, LogPlace place) {
@@ -154,15 +155,19 @@ DirtyIndex::Run DirtyIndex::find(BlockNo first, uint64_t max) const {
   return find_in_piece(to_int(first), std::min(piece.count, in_region), piece);
 }
 
-// What an entry says where the range was last zeroed at `zeroed`, if ever.
+// What an entry says where the range was last zeroed at `zeroed`, if ever. A
+// placed record takes no room for bytes, so its place may be that of the zeros
+// behind it; but it is the first of its blocks, so zeros are always later.
 DirtyIndex::Run DirtyIndex::state_of(uint32_t found,
                                      const std::optional<LogPlace>& zeroed) {
   if (found == kFree && !zeroed)
     return {Kind::kNone, 1, {}};
-  if (found == kFree || (zeroed && (found & ~kBits) < to_int(*zeroed)) ||
-      (found & kZeroBit) != 0)
+  const bool is_home = found != kFree && (found & kHomeBit) != 0;
+  const bool is_older =
+      zeroed && (is_home || (found & ~kBits) < to_int(*zeroed));
+  if (found == kFree || is_older || (found & kZeroBit) != 0)
     return {Kind::kZeros, 1, {}};
-  if ((found & kHomeBit) != 0)
+  if (is_home)
     return {Kind::kHome, 1, {}};
   return {Kind::kData, 1, LogPlace{found}};
 }

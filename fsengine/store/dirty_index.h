@@ -27,8 +27,9 @@ class DirtyIndex {
 
   /// Blocks from `first` on have their bytes at `place` and following.
   void insert_data(BlockNo first, uint32_t count, LogPlace place);
-  /// They have them at their places in the store.
-  void insert_home(BlockNo first, uint32_t count, LogPlace place);
+  /// They have them at their places in the store. REQUIRES: nothing was said
+  /// of them before.
+  void insert_home(BlockNo first, uint32_t count);
   /// They are zeros since `place`.
   void insert_zeros(BlockNo first, uint64_t count, LogPlace place);
 

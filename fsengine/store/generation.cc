@@ -27,7 +27,7 @@ void Generation::add(const RecordHead& head, const SegmentRef& segment,
       index_.insert_zeros(head.first, head.count, place);
       break;
     case RecordKind::kPlaced:
-      index_.insert_home(head.first, static_cast<uint32_t>(head.count), place);
+      index_.insert_home(head.first, static_cast<uint32_t>(head.count));
       break;
     case RecordKind::kWrite:
       index_.insert_data(head.first, static_cast<uint32_t>(head.count), place);

@@ -289,6 +289,27 @@ TEST_F(DiskLog, PlacedBlocksAreOverwrittenThroughTheLog) {
   EXPECT_EQ(letter_at(45), 'q');
 }
 
+// Neither a placed record nor one of zeros takes room for bytes, so both may
+// stand at the same place of the log: the later one counts.
+TEST_F(DiskLog, ZerosRightBehindAPlacedRecordAreZeros) {
+  create();
+  constexpr uint64_t kCount = 100;
+  const Bytes large(kCount * kBlockSize, std::byte{'p'});
+  ASSERT_TRUE(disk_->write(10 * kBlockSize, large, Durability::kLazy));
+  ASSERT_TRUE(
+      disk_->zero(10 * kBlockSize, kCount * kBlockSize, Durability::kLazy));
+  const auto check = [&] {
+    for (uint64_t block = 10; block < 10 + kCount; ++block)
+      ASSERT_EQ(letter_at(block), '\0') << block;
+  };
+  check();
+  kill();
+  ASSERT_TRUE(open());
+  check();
+  ASSERT_TRUE(disk_->fold());
+  check();
+}
+
 TEST_F(DiskLog, ZerosOverZerosOfTheBaseLeaveNothing) {
   create();
   const uint64_t half = kBlocks / 2;

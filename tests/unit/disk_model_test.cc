@@ -41,6 +41,8 @@ class Model {
       write();
     else if (dice < 550)
       zero();
+    else if (dice < 570)
+      write_and_trim();
     else if (dice < 900)
       read();
     else if (dice < 950)
@@ -83,8 +85,22 @@ class Model {
     return random_() % 10 == 0 ? Durability::kDurable : Durability::kLazy;
   }
 
-  void write() {
-    const auto [offset, length] = some_range();
+  void write() { write_to(some_range()); }
+  void zero() { make_zeros(some_range()); }
+  // A file that is gone at once. Where the base has zeros, folding makes its
+  // blocks fresh again.
+  void write_and_trim() {
+    const uint64_t count = 64 + random_() % 100;
+    const uint64_t first = kBlocks / 2 + random_() % (kBlocks / 2 - count);
+    const Range range{first * kBlockSize, count * kBlockSize};
+    write_to(range);
+    make_zeros(range);
+    read_from(range);
+  }
+  void read() { read_from(some_range()); }
+
+  void write_to(Range range) {
+    const auto [offset, length] = range;
     Bytes bytes(length);
     for (std::byte& byte : bytes)
       byte = static_cast<std::byte>(random_());
@@ -92,14 +108,14 @@ class Model {
     std::ranges::copy(bytes,
                       expected_.begin() + static_cast<ptrdiff_t>(offset));
   }
-  void zero() {
-    const auto [offset, length] = some_range();
+  void make_zeros(Range range) {
+    const auto [offset, length] = range;
     ASSERT_TRUE(disk_->zero(offset, length, some_durability()));
     std::fill_n(expected_.begin() + static_cast<ptrdiff_t>(offset), length,
                 std::byte{0});
   }
-  void read() {
-    const auto [offset, length] = some_range();
+  void read_from(Range range) {
+    const auto [offset, length] = range;
     Bytes bytes(length);
     ASSERT_TRUE(disk_->read(offset, bytes));
     ASSERT_TRUE(std::equal(bytes.begin(), bytes.end(),
