@@ -82,6 +82,7 @@ class Scenario {
       large_writes(round);
       zeros(round);
       seal_and_fold();
+      forget(round);
       overwrites(round);
     }
     end_and_go_on();
@@ -116,7 +117,11 @@ class Scenario {
   }
   void write(uint64_t sector, uint64_t count,
              Durability durability = Durability::kLazy) {
-    const char letter = static_cast<char>('a' + letter_++ % 26);
+    write_letter(sector, count, static_cast<char>('a' + letter_++ % 26),
+                 durability);
+  }
+  void write_letter(uint64_t sector, uint64_t count, char letter,
+                    Durability durability) {
     const std::vector<std::byte> bytes(count * kSectorBytes,
                                        static_cast<std::byte>(letter));
     request(sector, count, letter, [&] {
@@ -182,6 +187,33 @@ class Scenario {
     write(80, 8);
     flush();
   }
+  // Blocks that the base has as the guest wrote them: some in the store, some
+  // in the log, one written once more before they are forgotten.
+  void forget(int round) {
+    constexpr uint64_t kCount = 4;
+    const auto first = 30 + kCount * static_cast<uint64_t>(round);
+    for (uint64_t block = first; block < first + kCount; ++block) {
+      write_letter(block * kSectorsInBlock, kSectorsInBlock,
+                   static_cast<char>('A' + block % 26), Durability::kLazy);
+      if (disk_ && block == first + 1)
+        (void)disk_->fold();
+    }
+    forget_blocks({BlockNo{first}, kCount}, first + 2);
+    if (disk_)
+      (void)disk_->fold();
+    write(first * kSectorsInBlock, 3);
+    flush();
+  }
+  // Unless an error left other bytes there, which upper would not have.
+  void forget_blocks(Disk::Range range, uint64_t rewritten) {
+    if (!disk_ || failed_)
+      return;
+    const auto view = disk_->seal();
+    if (!view)
+      return;
+    write(rewritten * kSectorsInBlock, kSectorsInBlock);
+    (void)disk_->forget(**view, {&range, 1});
+  }
   void overwrites(int round) {
     for (uint64_t i = 0; i < 24; ++i)
       write((i * 5 + static_cast<uint64_t>(round)) % 64 * 8, 8);
@@ -246,7 +278,7 @@ bool is_legal(const Scenario& scenario, size_t operation, size_t safe,
   return false;
 }
 
-void write_letter(Disk& disk, uint64_t block, char letter) {
+void write_block(Disk& disk, uint64_t block, char letter) {
   const std::vector<std::byte> bytes(kBlockSize,
                                      static_cast<std::byte>(letter));
   ASSERT_TRUE(disk.write(block * kBlockSize, bytes, Durability::kDurable));
@@ -270,7 +302,7 @@ void check_recovery(const std::string& root, const BlockSource& base,
     const auto disk = open();
     ASSERT_TRUE(disk) << disk.error().what();
     ASSERT_EQ(sectors_of(**disk), found);
-    write_letter(**disk, 9, '!');
+    write_block(**disk, 9, '!');
     std::fill_n(found.begin() + 9 * kSectorsInBlock, kSectorsInBlock, '!');
   }
   {
