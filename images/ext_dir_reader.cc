@@ -1,14 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "images/ext_dir_reader.h"
 
-#include <endian.h>
-#include <ext2fs/ext2fs.h>
-
 #include <algorithm>
-#include <array>
 #include <cerrno>
-#include <cstring>
-#include <span>
 #include <string>
 
 #include <fmt/format.h>
@@ -17,110 +11,39 @@ namespace ovl {
 
 namespace {
 
-constexpr size_t kHeadSize = 8;
-
-using Block = std::array<std::byte, kBlockSize>;
-
 tl::unexpected<Error> bad(const std::string& what) {
   return fail(EUCLEAN, "directory: " + what);
 }
 
-struct RawEntry {
-  uint32_t ino = 0;
-  uint16_t length = 0;
-  uint8_t file_type = 0;
-  std::string_view name;
-};
-
-RawEntry load_head(const Block& block, size_t at) {
-  ext2_dir_entry_2 head;
-  std::memcpy(&head, block.data() + at, kHeadSize);
-  RawEntry entry;
-  entry.ino = le32toh(head.inode);
-  entry.length = le16toh(head.rec_len);
-  entry.file_type = head.file_type;
-  entry.name = {reinterpret_cast<const char*>(block.data()) + at + kHeadSize,
-                head.name_len};
-  return entry;
+Result<DirBlockContent> read_block(const BlockSource& device, uint64_t block,
+                                   bool is_first, DirBlockBytes& bytes) {
+  OVL_TRY(device.read(block * kBlockSize, bytes));
+  return parse_dir_block(bytes, is_first);
 }
 
-// REQUIRES: at is a multiple of 4, below kBlockSize.
-Result<RawEntry> load_entry(const Block& block, size_t at) {
-  if (kBlockSize - at < kHeadSize)
-    return bad("an entry leaves its block");
-  const RawEntry entry = load_head(block, at);
-  if (entry.length < kHeadSize || entry.length % 4 != 0 ||
-      entry.length > kBlockSize - at)
-    return bad(fmt::format("an entry has length {}", entry.length));
-  if (entry.ino != 0 && kHeadSize + entry.name.size() > entry.length)
-    return bad("a name leaves its entry");
-  return entry;
-}
-
-struct FirstEntries {
-  Ino self{};
-  Ino parent{};
-  size_t next = 0;
-};
-
-Result<FirstEntries> load_first_entries(const Block& block) {
-  const RawEntry dot = OVL_TRY(load_entry(block, 0));
-  if (dot.ino == 0 || dot.name != "." || dot.length == kBlockSize)
-    return bad("it does not begin with '.'");
-  const RawEntry dot_dot = OVL_TRY(load_entry(block, dot.length));
-  if (dot_dot.ino == 0 || dot_dot.name != "..")
-    return bad("its second name is not '..'");
-  return FirstEntries{Ino{dot.ino}, Ino{dot_dot.ino},
-                      size_t{dot.length} + dot_dot.length};
-}
-
-Status check_name(std::string_view name) {
-  if (name.empty())
-    return bad("a name is empty");
-  if (name == "." || name == "..")
-    return bad("'.' or '..' is not where it belongs");
-  if (name.find('/') != name.npos || name.find('\0') != name.npos)
-    return bad("a name holds a slash or a NUL");
-  return {};
-}
-
-Status add_name(const RawEntry& entry, StringPool& pool, DirContent& out) {
-  OVL_TRY(check_name(entry.name));
-  if (pool.full())
-    return fail(ENOMEM, "too many names");
-  const std::string_view kept = pool.get(pool.add(entry.name));
-  out.names.push_back({kept, Ino{entry.ino}, entry.file_type});
-  return {};
-}
-
-Status parse_block(const Block& block, size_t first, StringPool& pool,
-                   DirContent& out) {
-  for (size_t at = first; at < kBlockSize;) {
-    const RawEntry entry = OVL_TRY(load_entry(block, at));
-    if (entry.ino != 0)
-      OVL_TRY(add_name(entry, pool, out));
-    at += entry.length;
+Status keep_names(const DirBlockContent& block, StringPool& pool,
+                  DirContent& out) {
+  for (DirName name : block.names) {
+    if (pool.full())
+      return fail(ENOMEM, "too many names");
+    name.name = pool.get(pool.add(name.name));
+    out.names.push_back(name);
   }
   return {};
 }
 
-Status read_block(const BlockSource& device, uint64_t block, Block& out) {
-  return device.read(block * kBlockSize, out);
-}
-
 Status read_names(const BlockSource& device, const MappedRun& run,
                   StringPool& pool, DirContent& out) {
-  Block block;
+  DirBlockBytes bytes;
   for (uint64_t i = 0; i < run.count; ++i) {
-    OVL_TRY(read_block(device, to_int(run.device) + i, block));
-    size_t first = 0;
-    if (run.file_block + i == 0) {
-      const FirstEntries entries = OVL_TRY(load_first_entries(block));
-      out.self = entries.self;
-      out.parent = entries.parent;
-      first = entries.next;
+    const bool is_first = run.file_block + i == 0;
+    const DirBlockContent block =
+        OVL_TRY(read_block(device, to_int(run.device) + i, is_first, bytes));
+    if (is_first) {
+      out.self = block.self;
+      out.parent = block.parent;
     }
-    OVL_TRY(parse_block(block, first, pool, out));
+    OVL_TRY(keep_names(block, pool, out));
   }
   return {};
 }
@@ -157,10 +80,10 @@ Result<DirContent> read_directory(const BlockSource& device,
 }
 
 Result<Ino> read_parent(const BlockSource& device, BlockNo first_block) {
-  Block block;
-  OVL_TRY(read_block(device, to_int(first_block), block));
-  const FirstEntries entries = OVL_TRY(load_first_entries(block));
-  return entries.parent;
+  DirBlockBytes bytes;
+  const DirBlockContent block =
+      OVL_TRY(read_block(device, to_int(first_block), true, bytes));
+  return block.parent;
 }
 
 }  // namespace ovl
