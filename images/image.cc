@@ -64,6 +64,8 @@ struct Image::Parts {
         map(geometry, layout, journal_blocks),
         metadata(layout, map, std::move(identity)) {}
 
+  Owner owner_of_data(const Piece& piece) const;
+
   Layout layout;
   DeviceMap map;
   Metadata metadata;
@@ -158,6 +160,88 @@ std::optional<BlockNo> Image::block_of(NodeId node, uint64_t file_block) const {
   if (!index)
     return std::nullopt;
   return parts_->map.geometry().block_at(parts_->map.position_of(slot, *index));
+}
+
+Image::Owner Image::owner_of(BlockNo block) const {
+  const Geometry& geometry = parts_->map.geometry();
+  const Place place = geometry.locate(block);
+  const auto first_ino = [&] {
+    return Ino{place.group * geometry.shape().inodes_per_group +
+               place.index * Shape::kInodesPerBlock + 1};
+  };
+  switch (place.region) {
+    case Region::kData:
+      return parts_->owner_of_data(parts_->map.piece_at(block));
+    case Region::kInodeTable:
+      return {Owner::Kind::kInodeTable, first_ino(), 0, 1};
+    case Region::kBlockBitmap:
+      return {Owner::Kind::kBlockBitmap, {}, 0, place.count};
+    case Region::kInodeBitmap:
+      return {Owner::Kind::kInodeBitmap, {}, 0, place.count};
+    default:
+      return {Owner::Kind::kGroupMetadata, {}, 0, place.count};
+  }
+}
+
+Image::Owner Image::Parts::owner_of_data(const Piece& piece) const {
+  const bool is_journal = piece.owner == kNoSlot;
+  switch (piece.kind) {
+    case Piece::Kind::kJournalSuperblock:
+      return {Owner::Kind::kJournal, kJournalIno, 0, piece.count};
+    case Piece::Kind::kIndirect:
+      if (is_journal)
+        return {Owner::Kind::kJournal, kJournalIno, 0, piece.count};
+      return {Owner::Kind::kMap, layout.slot(piece.owner).ino, 0, piece.count};
+    case Piece::Kind::kDirectory:
+    case Piece::Kind::kSymlink:
+    case Piece::Kind::kFile:
+      return {Owner::Kind::kContent, layout.slot(piece.owner).ino, piece.index,
+              piece.count};
+    case Piece::Kind::kXattrs:
+      return {Owner::Kind::kXattrs, {}, 0, piece.count};
+    default:
+      return {is_journal ? Owner::Kind::kJournal : Owner::Kind::kFree,
+              is_journal ? kJournalIno : Ino{}, 0, piece.count};
+  }
+}
+
+std::vector<Ino> Image::users_of_xattrs(BlockNo block) const {
+  const Layout& layout = parts_->layout;
+  std::vector<Ino> users;
+  for (uint32_t slot = 0; slot < layout.slots().size(); ++slot) {
+    if (layout.slot(slot).links == 0)
+      continue;
+    const auto index = layout.xattr_block_of(slot);
+    if (index && parts_->map.block_of_xattrs(*index) == block)
+      users.push_back(layout.slot(slot).ino);
+  }
+  return users;
+}
+
+uint64_t Image::groups() const {
+  return parts_->map.geometry().shape().groups;
+}
+
+uint32_t Image::inodes_per_group() const {
+  return parts_->map.geometry().shape().inodes_per_group;
+}
+
+BlockNo Image::block_bitmap(uint64_t group) const {
+  return BlockNo{
+      parts_->map.geometry().block_bitmap(static_cast<uint32_t>(group))};
+}
+
+BlockNo Image::inode_bitmap(uint64_t group) const {
+  return BlockNo{
+      parts_->map.geometry().inode_bitmap(static_cast<uint32_t>(group))};
+}
+
+BlockNo Image::inode_block(Ino ino) const {
+  const Geometry& geometry = parts_->map.geometry();
+  const uint32_t index = to_int(ino) - 1;
+  const uint32_t per_group = geometry.shape().inodes_per_group;
+  return BlockNo{geometry.inode_table(index / per_group) +
+                 index % per_group / Shape::kInodesPerBlock};
 }
 
 uint64_t Image::fingerprint() const {

@@ -107,6 +107,40 @@ class Image {
   /// directory of the merged tree, or nothing where it has a hole.
   std::optional<BlockNo> block_of(NodeId node, uint64_t file_block) const;
 
+  /// What the image uses a block for.
+  struct Owner {
+    enum class Kind {
+      kFree,
+      kGroupMetadata,  // superblock, descriptors, and what is of no file system
+      kBlockBitmap,
+      kInodeBitmap,
+      kInodeTable,
+      kJournal,
+      kMap,      // extents or pointers of `ino`
+      kContent,  // block `file_block` of a file, directory or symlink
+      kXattrs,   // see users_of_xattrs()
+    };
+    Kind kind = Kind::kFree;
+    Ino ino{};  // kMap, kContent; kInodeTable: the first inode in the block
+    uint32_t file_block = 0;
+    uint64_t count = 0;  // blocks this is true of, file_block rising with them
+  };
+  /// REQUIRES: the block is on the device.
+  Owner owner_of(BlockNo block) const;
+
+  /// The inodes that share the attribute block `block`. O(inodes that have any
+  /// such block).
+  std::vector<Ino> users_of_xattrs(BlockNo block) const;
+
+  /// The block whose bit n is about block, or inode, n of the group.
+  uint64_t groups() const;
+  uint32_t inodes_per_group() const;
+  BlockNo block_bitmap(uint64_t group) const;
+  BlockNo inode_bitmap(uint64_t group) const;
+  /// The block of the inode tables with `ino`. REQUIRES: there is such an
+  /// inode.
+  BlockNo inode_block(Ino ino) const;
+
   /// A hash of everything that placement and metadata depend on: two images
   /// with the same value and size have the same bytes.
   uint64_t fingerprint() const;
