@@ -66,7 +66,7 @@ def check_file(path):
 
 def main():
     files = [path for folder in MAY_INCLUDE
-             for path in sorted(pathlib.Path(folder).glob("*"))
+             for path in sorted(pathlib.Path(folder).rglob("*"))
              if path.suffix in (".h", ".cc")]
     if not files:
         sys.exit("arrows: no sources found: run from the top of the sources")
