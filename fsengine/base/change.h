@@ -33,12 +33,21 @@ struct Attributes {
   uint32_t mtime_nsec = 0;
   uint32_t uid = 0;
   uint32_t gid = 0;
-  DeviceNo rdev{};    // of a character or block device, otherwise 0
-  uint16_t mode = 0;  // S_IFMT and permissions
-  uint16_t links = 0;
+  DeviceNo rdev{};            // of a character or block device, otherwise 0
+  uint16_t mode = 0;          // S_IFMT and permissions
   uint8_t flags = kFlagNone;  // NodeFlag
 
   bool operator==(const Attributes&) const = default;
+};
+
+/// Which of them are not as they were before.
+enum AttributeBit : uint8_t {
+  kModeChanged = 1,
+  kOwnerChanged = 2,
+  kTimeChanged = 4,
+  kFlagsChanged = 8,
+  kDeviceChanged = 16,
+  kAllAttributes = 31,
 };
 
 /// `count` blocks of a file from block `first` on.
@@ -50,8 +59,8 @@ struct FileRange {
   bool operator==(const FileRange&) const = default;
 };
 
-/// A regular file's content now. Outside `changed`, and within both sizes, it
-/// is as it was before.
+/// A regular file's content now. What is not in `changed` is as it was before,
+/// up to the smaller of both sizes, and a hole behind it.
 struct ContentChange {
   uint64_t size = 0;               // bytes
   std::vector<FileRange> changed;  // in order; none ends beyond the size
@@ -71,10 +80,10 @@ struct ObjectChange {
   ObjectId id;
   /// What the base image showed under this identity, if it did.
   NodeId source = kNoNode;
-  Attributes attributes;  // as they are now; of kGone those before
-  bool has_new_attributes = false;
-  std::optional<XattrSet> xattrs;        // none: as before
-  std::optional<std::string> target;     // of a symlink; none: as before
+  Attributes attributes;              // as they are now; of kGone those before
+  uint8_t attributes_changed = 0;     // AttributeBit
+  std::optional<XattrSet> xattrs;     // none: as before
+  std::optional<std::string> target;  // of a symlink; none: as before
   std::optional<ContentChange> content;  // of a regular file; none: as before
   /// kGone: the inode is still in use, by a guest that has it open.
   bool is_kept = false;

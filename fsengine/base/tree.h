@@ -66,11 +66,13 @@ enum NodeMark : uint8_t {
   kMarkMetacopy = 8,    // a file whose bytes are in a lower layer
 };
 
-/// Inode flags that a tree carries.
+/// Inode flags that a tree carries. The last two no layer's object has yet.
 enum NodeFlag : uint8_t {
   kFlagNone = 0,
   kFlagImmutable = 1,
   kFlagAppend = 2,
+  kFlagNoAtime = 4,
+  kFlagSync = 8,
 };
 
 struct Node {
