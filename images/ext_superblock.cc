@@ -46,14 +46,24 @@ Status check_identity(const Super& super, const Uuid& uuid) {
   return {};
 }
 
-Status check_clean(const Super& super) {
-  const std::string prefix = "the file system is not clean: ";
+constexpr char kNotClean[] = "the file system is not clean: ";
+
+Result<FsMode> mode_of(const Super& super) {
   const uint32_t state = le16toh(super.s_state);
   if ((state & EXT2_ERROR_FS) != 0)
-    return fail(EBUSY, prefix + "errors were found in it, run e2fsck");
+    return fail(EBUSY,
+                std::string(kNotClean) + "errors were found in it, run e2fsck");
   if ((le32toh(super.s_feature_incompat) & EXT3_FEATURE_INCOMPAT_RECOVER) != 0)
+    return FsMode::kJournal;
+  return (state & EXT2_VALID_FS) != 0 ? FsMode::kClean : FsMode::kUnjournaled;
+}
+
+Status check_clean(const Super& super) {
+  const FsMode mode = OVL_TRY(mode_of(super));
+  const std::string prefix = kNotClean;
+  if (mode == FsMode::kJournal)
     return fail(EBUSY, prefix + "it is mounted or its journal needs recovery");
-  if ((state & EXT2_VALID_FS) == 0)
+  if (mode == FsMode::kUnjournaled)
     return fail(EBUSY, prefix + "it is mounted or was not unmounted");
   if (le32toh(super.s_last_orphan) != 0)
     return fail(EBUSY, prefix + "it has orphans that a mount would remove");
@@ -69,7 +79,8 @@ struct FeatureWord {
 Status check_features(const Super& super) {
   const std::array<FeatureWord, 3> words = {{
       {"compat", le32toh(super.s_feature_compat), kCompat},
-      {"incompat", le32toh(super.s_feature_incompat), kIncompat},
+      {"incompat", le32toh(super.s_feature_incompat),
+       kIncompat | EXT3_FEATURE_INCOMPAT_RECOVER},
       {"ro_compat", le32toh(super.s_feature_ro_compat), kRoCompat},
   }};
   std::string names;
@@ -105,6 +116,14 @@ Status check_geometry(const Super& super, uint64_t device_size) {
 }
 
 }  // namespace
+
+Result<FsMode> read_mode(const BlockSource& device, const Uuid& uuid) {
+  const Super super = OVL_TRY(read_superblock(device));
+  OVL_TRY(check_identity(super, uuid));
+  OVL_TRY(check_features(super));
+  OVL_TRY(check_geometry(super, device.size()));
+  return mode_of(super);
+}
 
 Status check_superblock(const BlockSource& device, const Uuid& uuid) {
   const Super super = OVL_TRY(read_superblock(device));
