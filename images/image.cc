@@ -173,13 +173,13 @@ Image::Owner Image::owner_of(BlockNo block) const {
     case Region::kData:
       return parts_->owner_of_data(parts_->map.piece_at(block));
     case Region::kInodeTable:
-      return {Owner::Kind::kInodeTable, first_ino(), 0, 1};
+      return {Owner::Kind::kInodeTable, first_ino(), 0, 0, 1};
     case Region::kBlockBitmap:
-      return {Owner::Kind::kBlockBitmap, {}, 0, place.count};
+      return {Owner::Kind::kBlockBitmap, {}, 0, 0, place.count};
     case Region::kInodeBitmap:
-      return {Owner::Kind::kInodeBitmap, {}, 0, place.count};
+      return {Owner::Kind::kInodeBitmap, {}, 0, 0, place.count};
     default:
-      return {Owner::Kind::kGroupMetadata, {}, 0, place.count};
+      return {Owner::Kind::kGroupMetadata, {}, 0, 0, place.count};
   }
 }
 
@@ -187,21 +187,26 @@ Image::Owner Image::Parts::owner_of_data(const Piece& piece) const {
   const bool is_journal = piece.owner == kNoSlot;
   switch (piece.kind) {
     case Piece::Kind::kJournalSuperblock:
-      return {Owner::Kind::kJournal, kJournalIno, 0, piece.count};
+      return {Owner::Kind::kJournal, kJournalIno, 0, 0, piece.count};
     case Piece::Kind::kIndirect:
       if (is_journal)
-        return {Owner::Kind::kJournal, kJournalIno, 0, piece.count};
-      return {Owner::Kind::kMap, layout.slot(piece.owner).ino, 0, piece.count};
+        return {Owner::Kind::kJournal, kJournalIno, 0, 0, piece.count};
+      return {Owner::Kind::kMap, layout.slot(piece.owner).ino, 0, 0,
+              piece.count};
     case Piece::Kind::kDirectory:
     case Piece::Kind::kSymlink:
     case Piece::Kind::kFile:
       return {Owner::Kind::kContent, layout.slot(piece.owner).ino, piece.index,
-              piece.count};
+              0, piece.count};
     case Piece::Kind::kXattrs:
-      return {Owner::Kind::kXattrs, {}, 0, piece.count};
+      return {Owner::Kind::kXattrs,
+              {},
+              0,
+              layout.xattr_block(piece.owner).users,
+              piece.count};
     default:
       return {is_journal ? Owner::Kind::kJournal : Owner::Kind::kFree,
-              is_journal ? kJournalIno : Ino{}, 0, piece.count};
+              is_journal ? kJournalIno : Ino{}, 0, 0, piece.count};
   }
 }
 

@@ -123,6 +123,7 @@ class Image {
     Kind kind = Kind::kFree;
     Ino ino{};  // kMap, kContent; kInodeTable: the first inode in the block
     uint32_t file_block = 0;
+    uint32_t users = 0;  // kXattrs: how many inodes
     uint64_t count = 0;  // blocks this is true of, file_block rising with them
   };
   /// REQUIRES: the block is on the device.
