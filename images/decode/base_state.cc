@@ -1,0 +1,56 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "images/decode/base_state.h"
+
+#include <algorithm>
+#include <cerrno>
+
+#include "images/ext_dir_block.h"
+#include "images/ext_dir_reader.h"
+
+namespace ovl {
+
+Status BaseState::Metadata::read(uint64_t offset,
+                                 std::span<std::byte> out) const {
+  while (!out.empty()) {
+    const Segment segment = image_.resolve(offset, out.size());
+    const auto part = out.first(static_cast<size_t>(segment.length));
+    if (segment.kind == Segment::Kind::kFile)
+      return fail(EIO, "a file's block is no metadata");
+    if (segment.kind == Segment::Kind::kMetadata)
+      image_.read_metadata(offset, part);
+    else
+      std::ranges::fill(part, std::byte{0});
+    out = out.subspan(part.size());
+    offset += segment.length;
+  }
+  return {};
+}
+
+Result<CatalogInode> BaseState::inode(Ino ino) const {
+  const ExtInode bytes(image_.inode_bytes(ino));
+  CatalogInode inode = OVL_TRY(describe_inode(metadata_, bytes));
+  const NodeId node = image_.node_of(ino);
+  if (inode.is_dir() && node != kNoNode) {
+    const auto first = image_.block_of(node, 0);
+    if (first)
+      inode.parent = to_int(OVL_TRY(read_parent(metadata_, *first)));
+  }
+  return inode;
+}
+
+Result<Mapping> BaseState::mapping(Ino ino) const {
+  const ExtInode inode(image_.inode_bytes(ino));
+  if (!has_mapping(inode))
+    return Mapping{};
+  return read_mapping(metadata_, inode,
+                      [](BlockNo, uint64_t) { return Status(); });
+}
+
+Result<PackedNames> BaseState::names(BlockNo block, bool is_first) const {
+  DirBlockBytes bytes;
+  OVL_TRY(metadata_.read(to_int(block) * kBlockSize, bytes));
+  DirBlockContent content = OVL_TRY(parse_dir_block(bytes, is_first));
+  return PackedNames::pack(std::move(content.names));
+}
+
+}  // namespace ovl
