@@ -1,0 +1,204 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "images/decode/decoder.h"
+
+#include <ext2fs/ext2fs.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+
+#include <fmt/format.h>
+
+#include "fsengine/base/little_endian.h"
+#include "images/decode/bitmap_check.h"
+#include "images/decode/change_builder.h"
+#include "images/decode/changed_blocks.h"
+#include "images/decode/inode_pass.h"
+#include "images/decode/name_pass.h"
+#include "images/ext_file.h"
+
+namespace ovl {
+
+namespace {
+
+using Block = std::array<std::byte, kBlockSize>;
+
+constexpr size_t kDescriptorBytes = 32;
+constexpr size_t kPlacesBytes = 12;  // of bitmaps and inode table
+
+std::vector<MappedRun> runs_of(const Mapping& mapping) {
+  std::vector<MappedRun> runs;
+  for (const MapRun& run : mapping)
+    if (run.kind == RunKind::kData)
+      runs.push_back({run.file_block, run.block(), run.count});
+  return runs;
+}
+
+// Fields of the superblock that say where everything is.
+constexpr size_t kGeometryFields[] = {
+    offsetof(ext2_super_block, s_inodes_count),
+    offsetof(ext2_super_block, s_blocks_count),
+    offsetof(ext2_super_block, s_inodes_per_group),
+};
+
+}  // namespace
+
+// What accept() is to do.
+struct Decoder::Pending {
+  Pending(const Catalog& catalog, const BlockSource& view)
+      : inodes(catalog, view), names(catalog, view, inodes) {}
+
+  InodePass inodes;
+  NamePass names;
+  Changes changes;
+};
+
+Decoder::Decoder(Catalog catalog)
+    : catalog_(std::move(catalog)),
+      base_(catalog_.base()),
+      image_(base_.image()) {}
+
+Decoder::~Decoder() = default;
+
+void Decoder::note_written(BlockNo first, uint64_t count) {
+  written_.add(first, count);
+}
+
+Result<Changes> Decoder::decode(const BlockSource& device,
+                                Stillness stillness) {
+  pending_.reset();
+  view_.reset();
+  mode_ = OVL_TRY(look_at(device, stillness));
+  view_.emplace(device, journal_);
+  auto pending = std::make_unique<Pending>(catalog_, *view_);
+  Status status = run(*view_, *pending);
+  if (!status && mode_ != FsMode::kJournal && status.error().code() == EUCLEAN)
+    return fail(EBUSY, "not consistent yet: " + status.error().what());
+  OVL_TRY(std::move(status));
+  pending_ = std::move(pending);
+  return std::move(pending_->changes);
+}
+
+// The superblock in place rules the mode, the committed one the features.
+Result<FsMode> Decoder::look_at(const BlockSource& device,
+                                Stillness stillness) {
+  const FsMode mode = OVL_TRY(read_mode(device, image_.uuid()));
+  OVL_TRY(advance_journal(device).in("journal"));
+  if (mode == FsMode::kJournal) {
+    const CommittedView view(device, journal_);
+    OVL_TRY(read_mode(view, image_.uuid()));
+    return mode;
+  }
+  if (stillness == Stillness::kBusy)
+    return fail(EBUSY, "the guest writes in place, without a journal");
+  if (!journal_.is_empty())
+    return fail(EBUSY, "the journal is not empty, and not to be replayed");
+  return mode;
+}
+
+Status Decoder::advance_journal(const BlockSource& device) {
+  std::array<std::byte, sizeof(uint32_t)> compat;
+  OVL_TRY(device.read(
+      SUPERBLOCK_OFFSET + offsetof(ext2_super_block, s_feature_compat),
+      compat));
+  const bool has_journal =
+      (load_le<uint32_t>(compat, 0) & EXT3_FEATURE_COMPAT_HAS_JOURNAL) != 0;
+  if (!has_journal)
+    return {};
+  const Ino ino{EXT2_JOURNAL_INO};
+  ExtInode::Bytes bytes;
+  const uint64_t offset = to_int(image_.inode_block(ino)) * kBlockSize +
+                          uint64_t{EXT2_JOURNAL_INO - 1} * Image::kInodeSize;
+  OVL_TRY(device.read(offset, bytes));
+  const ExtInode inode(bytes);
+  if (!S_ISREG(inode.mode()))
+    return fail(EUCLEAN, "inode 8 is no file");
+  BlockSet claims;
+  const Mapping mapping = OVL_TRY(read_mapping(
+      device, inode, [&claims](BlockNo first, uint64_t count) -> Status {
+        if (!claims.add(first, count))
+          return fail(EUCLEAN, "it has a block twice");
+        return {};
+      }));
+  OVL_TRY(journal_.advance(device, runs_of(mapping)));
+  for (const BlockNo block : journal_.take_touched())
+    touched_.add(block, 1);
+  return {};
+}
+
+Status Decoder::run(const BlockSource& view, Pending& pending) const {
+  // What was written in place under a copy of the journal is not to be seen.
+  const auto is_changed = [this](BlockNo block) {
+    return touched_.test(block) || !journal_.find(block);
+  };
+  BlockSet changed = written_;
+  OVL_TRY(touched_.for_each_run([&changed](const BlockSet::Run& run) {
+    changed.add(run.first, run.count);
+    return Status();
+  }));
+  const ChangedBlocks blocks = OVL_TRY(sort_out(catalog_, changed, is_changed));
+  OVL_TRY(check_geometry(view, blocks.group_metadata));
+  OVL_TRY(pending.inodes.run(blocks));
+  OVL_TRY(pending.names.run());
+  if (mode_ != FsMode::kJournal)
+    OVL_TRY(check_bitmaps(catalog_, view, pending.inodes));
+  pending.changes =
+      OVL_TRY(build_changes(catalog_, view, pending.inodes, pending.names));
+  return {};
+}
+
+// Nothing was moved by resize2fs: superblock and descriptors say of places
+// what those of the base image say.
+Status Decoder::check_geometry(const BlockSource& view,
+                               const std::vector<BlockNo>& changed) const {
+  const auto moved = [] {
+    return fail(ENOTSUP, "the file system was resized");
+  };
+  const uint64_t descriptors = blocks_for(image_.groups() * kDescriptorBytes);
+  Block now;
+  Block base;
+  for (const BlockNo block : changed) {
+    if (to_int(block) > descriptors)
+      continue;  // a copy
+    OVL_TRY(view.read(to_int(block) * kBlockSize, now));
+    OVL_TRY(base_.metadata().read(to_int(block) * kBlockSize, base));
+    const auto same = [&](size_t offset, size_t length) {
+      return std::equal(now.begin() + ptrdiff_t(offset),
+                        now.begin() + ptrdiff_t(offset + length),
+                        base.begin() + ptrdiff_t(offset));
+    };
+    if (to_int(block) == 0) {
+      for (const size_t field : kGeometryFields)
+        if (!same(SUPERBLOCK_OFFSET + field, sizeof(uint32_t)))
+          return moved();
+      continue;
+    }
+    for (size_t at = 0; at < kBlockSize; at += kDescriptorBytes)
+      if (!same(at, kPlacesBytes))
+        return moved();
+  }
+  return {};
+}
+
+void Decoder::accept() {
+  for (InodeChange& change : pending_->inodes.changes())
+    catalog_.set(change.ino, std::move(change.after));
+  for (const BlockNo block : pending_->names.gone_blocks())
+    catalog_.forget_names(block);
+  for (auto& [block, names] : pending_->names.new_blocks())
+    catalog_.set_names(block, std::move(names));
+  pending_.reset();
+  written_.clear();
+  touched_.clear();
+}
+
+Result<std::unique_ptr<BlockSource>> Decoder::open_file(Ino ino) const {
+  const CatalogInode inode = OVL_TRY(catalog_.inode(ino));
+  if (!inode.is_regular() || !view_)
+    return fail(EINVAL,
+                fmt::format("inode {}: not a regular file", to_int(ino)));
+  return std::make_unique<ExtFile>(
+      *view_, runs_of(OVL_TRY(catalog_.mapping(ino))), inode.size);
+}
+
+}  // namespace ovl

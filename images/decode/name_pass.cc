@@ -1,0 +1,221 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "images/decode/name_pass.h"
+
+#include <ext2fs/ext2fs.h>
+
+#include <algorithm>
+#include <cerrno>
+
+#include <fmt/format.h>
+
+#include "images/decode/mapping_difference.h"
+
+namespace ovl {
+
+namespace {
+
+Status named(Status status, Ino ino) {
+  if (status)
+    return status;
+  return std::move(status).in(fmt::format("directory {}", to_int(ino)));
+}
+
+bool has_names_in(const CatalogInode& inode) {
+  return inode.is_dir() && inode.has_names();
+}
+
+}  // namespace
+
+Status NamePass::run() {
+  has_others_ = std::ranges::any_of(
+      inodes_.changes(),
+      [](const InodeChange& change) { return change.is_another(); });
+  for (InodeChange& change : inodes_.changes())
+    if (is_of_tree(change.ino) &&
+        (change.before.is_dir() || change.after.inode.is_dir()))
+      OVL_TRY(named(compare(change), change.ino));
+  OVL_TRY(merge_names());
+  return check_names();
+}
+
+Status NamePass::compare(InodeChange& change) {
+  const bool was = has_names_in(change.before);
+  const bool is = has_names_in(change.after.inode);
+  if (is)
+    OVL_TRY(check_directory(change));
+  if (change.is_remapped || was != is) {
+    if (!change.is_remapped)  // unlinked, its blocks still there
+      change.before_mapping = OVL_TRY(catalog_.mapping(change.ino));
+    return compare_mapped(change, was, is);
+  }
+  return is ? compare_written(change) : Status();
+}
+
+// As long as its blocks, all of them there.
+Status NamePass::check_directory(const InodeChange& change) const {
+  const uint64_t size = change.after.inode.size;
+  if (!change.is_remapped && size == change.before.size)
+    return {};
+  uint64_t at = 0;
+  const Mapping mapping = change.is_remapped
+                              ? change.after.mapping
+                              : OVL_TRY(catalog_.mapping(change.ino));
+  for (const MapRun& run : mapping) {
+    if (run.kind == RunKind::kMap)
+      break;
+    if (run.kind != RunKind::kData || run.file_block != at)
+      return fail(EUCLEAN, fmt::format("it has a hole at block {}", at));
+    at += run.count;
+  }
+  if (size == 0 || at * kBlockSize != size)
+    return fail(EUCLEAN, fmt::format("its size is {}, of {} blocks", size, at));
+  return {};
+}
+
+Status NamePass::compare_written(InodeChange& change) {
+  for (const MapRun& run : change.written)
+    for (uint32_t i = 0; i < run.count; ++i) {
+      const BlockNo block{uint64_t{run.device} + i};
+      OVL_TRY(
+          compare_block(change, uint64_t{run.file_block} + i, block, block));
+    }
+  return {};
+}
+
+// Blocks that stay where they are count when they were written.
+Status NamePass::compare_mapped(InodeChange& change, bool was, bool is) {
+  const Mapping none;
+  const Mapping before = was ? change.before_mapping : none;
+  const Mapping now = !is                  ? none
+                      : change.is_remapped ? change.after.mapping
+                                           : change.before_mapping;
+  Status status;
+  compare_mappings(before, now, [&](const MappingDifference& difference) {
+    for (uint64_t i = 0; i < difference.count && status; ++i) {
+      const auto at = [i](const std::optional<MappedTo>& to) {
+        return BlockNo{to ? to->device + i : 0};
+      };
+      status = compare_block(change, difference.first + i,
+                             at(difference.before), at(difference.now));
+    }
+  });
+  OVL_TRY(std::move(status));
+  if (!was || !is)
+    return {};
+  for (const MapRun& run : change.written)
+    for (uint32_t i = 0; i < run.count; ++i) {
+      const uint64_t file_block = uint64_t{run.file_block} + i;
+      const BlockNo block{uint64_t{run.device} + i};
+      const auto stays = std::ranges::find_if(now, [&](const MapRun& mapped) {
+        return mapped.kind == RunKind::kData &&
+               file_block - mapped.file_block < mapped.count &&
+               to_int(block) - mapped.device == file_block - mapped.file_block;
+      });
+      if (stays != now.end())
+        OVL_TRY(compare_block(change, file_block, block, block));
+    }
+  return {};
+}
+
+// Block 0 stands for none: it is the superblock's.
+Status NamePass::compare_block(InodeChange& change, uint64_t file_block,
+                               BlockNo before, BlockNo now) {
+  PackedNames names_before;
+  PackedNames names_now;
+  if (to_int(before) != 0) {
+    names_before = OVL_TRY(catalog_.names(before, file_block == 0));
+    gone_blocks_.push_back(before);
+  }
+  if (to_int(now) != 0)
+    names_now = OVL_TRY(read_block(change, file_block, now));
+  add_differences(change, names_before, names_now);
+  if (to_int(now) != 0)
+    new_blocks_.emplace_back(now, std::move(names_now));
+  return {};
+}
+
+Result<PackedNames> NamePass::read_block(InodeChange& change,
+                                         uint64_t file_block, BlockNo block) {
+  DirBlockBytes bytes;
+  OVL_TRY(view_.read(to_int(block) * kBlockSize, bytes));
+  DirBlockContent content = OVL_TRY(parse_dir_block(bytes, file_block == 0));
+  if (file_block == 0) {
+    if (content.self != change.ino)
+      return fail(EUCLEAN, "its '.' is another inode");
+    change.after.inode.parent = to_int(content.parent);
+  }
+  return PackedNames::pack(std::move(content.names));
+}
+
+bool NamePass::is_another(Ino ino) const {
+  if (!has_others_)
+    return false;
+  const InodeChange* change = inodes_.find(ino);
+  return change != nullptr && change->is_another();
+}
+
+// A name that stayed is told, too, when its number is another object's now.
+void NamePass::add_differences(const InodeChange& change,
+                               const PackedNames& before,
+                               const PackedNames& now) {
+  auto old_name = before.begin();
+  auto new_name = now.begin();
+  const auto add = [&](const DirName& name, Ino was, Ino is, uint8_t type) {
+    names_.push_back({change.ino, std::string(name.name), was, is, type});
+  };
+  while (!old_name.at_end() || !new_name.at_end()) {
+    const bool only_old =
+        new_name.at_end() ||
+        (!old_name.at_end() && (*old_name).name < (*new_name).name);
+    const bool only_new =
+        !only_old && (old_name.at_end() || (*new_name).name < (*old_name).name);
+    if (only_old) {
+      add(*old_name, (*old_name).ino, Ino{}, 0);
+    } else {
+      const DirName is = *new_name;
+      const Ino was = only_new ? Ino{} : (*old_name).ino;
+      if (was != is.ino || is_another(is.ino))
+        add(is, was, is.ino, is.file_type);
+    }
+    if (!only_new)
+      ++old_name;
+    if (!only_old)
+      ++new_name;
+  }
+}
+
+// A name that went to another block of its directory is there twice: gone, and
+// come.
+Status NamePass::merge_names() {
+  std::ranges::sort(names_, [](const ChangedName& a, const ChangedName& b) {
+    return std::tie(a.directory, a.name) < std::tie(b.directory, b.name);
+  });
+  std::vector<ChangedName> merged;
+  merged.reserve(names_.size());
+  for (ChangedName& name : names_) {
+    if (merged.empty() || merged.back().directory != name.directory ||
+        merged.back().name != name.name) {
+      merged.push_back(std::move(name));
+      continue;
+    }
+    ChangedName& last = merged.back();
+    if ((to_int(last.before) != 0 && to_int(name.before) != 0) ||
+        (to_int(last.now) != 0 && to_int(name.now) != 0))
+      return fail(EUCLEAN,
+                  fmt::format("directory {}: name '{}' is there twice",
+                              to_int(last.directory), one_line(last.name)));
+    if (to_int(name.before) != 0)
+      last.before = name.before;
+    if (to_int(name.now) != 0) {
+      last.now = name.now;
+      last.file_type = name.file_type;
+    }
+  }
+  std::erase_if(merged, [this](const ChangedName& name) {
+    return name.before == name.now && !is_another(name.now);
+  });
+  names_ = std::move(merged);
+  return {};
+}
+
+}  // namespace ovl
