@@ -17,8 +17,10 @@ namespace {
 BlockMap block_map_of(const Mapping& mapping) {
   BlockMap map;
   for (const MapRun& run : mapping)
-    if (run.kind == RunKind::kData)
+    if (run.kind == RunKind::kData) {
       map.runs.push_back({run.file_block, run.block(), run.count});
+      map.data_end = uint64_t{run.file_block} + run.count;
+    }
   return map;
 }
 
