@@ -22,7 +22,11 @@ Result<InodeState> Catalog::state(Ino ino) const {
   const auto at = inodes_.find(to_int(ino));
   if (at == inodes_.end())
     return InodeState{OVL_TRY(base_->inode(ino)), true, {}};
-  const Entry& entry = at->second;
+  return known_state(ino);
+}
+
+InodeState Catalog::known_state(Ino ino) const {
+  const Entry& entry = inodes_.at(to_int(ino));
   return InodeState{entry.inode, entry.has_base_mapping, entry.mapping.get()};
 }
 
@@ -131,6 +135,11 @@ std::vector<Ino> Catalog::users_of_xattrs(BlockNo block) const {
 Result<PackedNames> Catalog::names(BlockNo block, bool is_first) const {
   const auto at = names_.find(key(block));
   return at == names_.end() ? base_->names(block, is_first) : at->second;
+}
+
+const PackedNames* Catalog::known_names(BlockNo block) const {
+  const auto at = names_.find(key(block));
+  return at == names_.end() ? nullptr : &at->second;
 }
 
 void Catalog::set_names(BlockNo block, PackedNames names) {

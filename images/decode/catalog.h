@@ -55,6 +55,8 @@ class Catalog {
   /// The same with the mapping in any case.
   Result<Mapping> mapping(Ino ino) const;
   void set(Ino ino, InodeState state);
+  /// REQUIRES: set(ino) was called.
+  InodeState known_state(Ino ino) const;
 
   /// Who has the blocks from `first` on: an inode of the tree or a kept one.
   enum class Use { kFree, kContent, kMap, kXattrs, kFixed };  // kFixed: of ext2
@@ -72,6 +74,8 @@ class Catalog {
   /// The names in a block of a directory. REQUIRES: it is one's.
   Result<PackedNames> names(BlockNo block, bool is_first) const;
   void set_names(BlockNo block, PackedNames names);
+  /// Null when nothing was set.
+  const PackedNames* known_names(BlockNo block) const;
   void forget_names(BlockNo block) { names_.erase(key(block)); }
 
   /// For writing the catalog down.

@@ -180,16 +180,26 @@ Status Decoder::check_geometry(const BlockSource& view,
   return {};
 }
 
-void Decoder::accept() {
-  for (InodeChange& change : pending_->inodes.changes())
+CatalogDelta Decoder::accept() {
+  CatalogDelta delta;
+  for (InodeChange& change : pending_->inodes.changes()) {
+    delta.inodes.push_back(change.ino);
     catalog_.set(change.ino, std::move(change.after));
-  for (const BlockNo block : pending_->names.gone_blocks())
+  }
+  delta.names = pending_->names.gone_blocks();
+  for (const BlockNo block : delta.names)
     catalog_.forget_names(block);
-  for (auto& [block, names] : pending_->names.new_blocks())
+  for (auto& [block, names] : pending_->names.new_blocks()) {
+    delta.names.push_back(block);
     catalog_.set_names(block, std::move(names));
+  }
+  std::ranges::sort(delta.names);
+  const auto twice = std::ranges::unique(delta.names);
+  delta.names.erase(twice.begin(), twice.end());
   pending_.reset();
   written_.clear();
   touched_.clear();
+  return delta;
 }
 
 Result<std::unique_ptr<BlockSource>> Decoder::open_file(Ino ino) const {

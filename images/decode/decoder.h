@@ -16,6 +16,7 @@
 #include "fsengine/base/change.h"
 #include "images/decode/block_set.h"
 #include "images/decode/catalog.h"
+#include "images/decode/catalog_codec.h"
 #include "images/ext_superblock.h"
 #include "images/journal/committed_view.h"
 #include "images/journal/journal_log.h"
@@ -49,9 +50,9 @@ class Decoder {
   /// a file system that this decodes. EUCLEAN: it is inconsistent.
   Result<Changes> decode(const BlockSource& device, Stillness stillness);
 
-  /// The catalog is advanced to what was decoded. REQUIRES: the last decode
-  /// succeeded, and was not accepted yet.
-  void accept();
+  /// The catalog is advanced to what was decoded; tells what of it is not as it
+  /// was. REQUIRES: the last decode succeeded, and was not accepted yet.
+  CatalogDelta accept();
 
   /// The committed bytes of a regular file, holes as zeros. Lives until the
   /// next decode. REQUIRES: the last decode was accepted.

@@ -39,9 +39,9 @@ class DecoderFixture : public ExtReaderFixture {
     accept();
     return std::move(*changes);
   }
-  void accept() {
-    decoder_->accept();
+  CatalogDelta accept() {
     accepted_->restore(*device_);
+    return decoder_->accept();
   }
   Error decode_error() {
     const auto changes = decode();
