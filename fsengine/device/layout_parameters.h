@@ -14,4 +14,8 @@ namespace ovl {
 std::vector<Parameter> layout_parameters(const ImageOptions& options,
                                          XattrFamily family);
 
+/// The options of the image that the kept layout `record` is of. EUCLEAN when
+/// they are none that layout_parameters() writes.
+Result<ImageOptions> image_options(const LayoutRecord& record);
+
 }  // namespace ovl

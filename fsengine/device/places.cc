@@ -173,6 +173,13 @@ Result<Places> Places::open(const DeviceConfig& config) {
   return places;
 }
 
+Result<Fd> Places::lock_work(const std::string& path) {
+  Place work = OVL_TRY(open_place("workdir", path, true));
+  if (::flock(work.fd.get(), LOCK_EX | LOCK_NB) != 0)
+    return in_use(work, work);
+  return std::move(work.fd);
+}
+
 // A lock belongs to the process that took it, until it is taken anew. That of
 // workdir stays meanwhile.
 Status Places::own_lock() const {

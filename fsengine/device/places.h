@@ -24,6 +24,10 @@ class Places {
   /// REQUIRES: check_layers passed; config.upper and config.work are set.
   static Result<Places> open(const DeviceConfig& config);
 
+  /// workdir at `path`, locked against every server for as long as the Fd is
+  /// open. EBUSY when one is at work there.
+  static Result<Fd> lock_work(const std::string& path);
+
   /// Makes this process the one that others are told of as using upperdir,
   /// after a fork.
   Status own_lock() const;

@@ -150,9 +150,10 @@ TEST_F(CatalogOnDisk, AnotherImageOrVersionIsRefused) {
 }
 
 TEST_F(CatalogOnDisk, ItIsTimeForANewOneWhenMostOfItIsOld) {
+  RecordingOs os(temp_.path());  // which syncs nothing
   step(0);
-  auto file = CatalogFile::create(host_os(), dir_.get(), kNumber,
-                                  decoder_->catalog(), {1, 1});
+  auto file =
+      CatalogFile::create(os, dir_.get(), kNumber, decoder_->catalog(), {1, 1});
   ASSERT_TRUE(file.has_value());
   const CatalogDelta all = whole(decoder_->catalog());
   uint64_t position = 1;
