@@ -138,6 +138,14 @@ Ino Image::ino_of(NodeId node) const {
   return slot == kNoSlot ? Ino{} : parts_->layout.slot(slot).ino;
 }
 
+Ino Image::parent_of(Ino ino) const {
+  const Layout& layout = parts_->layout;
+  const uint32_t slot = layout.live_slot(ino);
+  if (slot == kNoSlot || !layout.node(slot).is_dir())
+    return Ino{};
+  return layout.directory(slot).parent;
+}
+
 Image::InodeBytes Image::inode_bytes(Ino ino) const {
   return parts_->metadata.inode(ino);
 }

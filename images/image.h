@@ -93,6 +93,10 @@ class Image {
   /// The 256 bytes that the image shows for inode `ino`; zeros when unused.
   InodeBytes inode_bytes(Ino ino) const;
 
+  /// The inode of the directory that directory `ino` is in, the root's its own;
+  /// 0 for what is no directory of the merged tree.
+  Ino parent_of(Ino ino) const;
+
   /// The device blocks that hold everything of `node` but its inode: content,
   /// directory, indirect blocks; one run in the order of data_position. An
   /// object without blocks gives an empty vector. Extended attribute blocks,

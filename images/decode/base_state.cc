@@ -5,7 +5,6 @@
 #include <cerrno>
 
 #include "images/ext_dir_block.h"
-#include "images/ext_dir_reader.h"
 
 namespace ovl {
 
@@ -29,12 +28,8 @@ Status BaseState::Metadata::read(uint64_t offset,
 Result<CatalogInode> BaseState::inode(Ino ino) const {
   const ExtInode bytes(image_.inode_bytes(ino));
   CatalogInode inode = OVL_TRY(describe_inode(metadata_, bytes));
-  const NodeId node = image_.node_of(ino);
-  if (inode.is_dir() && node != kNoNode) {
-    const auto first = image_.block_of(node, 0);
-    if (first)
-      inode.parent = to_int(OVL_TRY(read_parent(metadata_, *first)));
-  }
+  if (inode.is_dir())
+    inode.parent = to_int(image_.parent_of(ino));
   return inode;
 }
 

@@ -66,7 +66,9 @@ Status check_bitmaps(const Catalog& catalog, const BlockSource& view,
         used.add(run.block(), run.count);
   for (const InodeChange& change : inodes.changes()) {
     const std::string context = fmt::format("inode {}", to_int(change.ino));
-    if (is_of_tree(change.ino) &&
+    const bool is_known =
+        change.before.is_free() == change.after.inode.is_free();
+    if (is_of_tree(change.ino) && !is_known &&
         OVL_TRY(bitmaps.has_inode(change.ino)) == change.after.inode.is_free())
       return fail(EUCLEAN, context + ": the bitmap is wrong of it");
     if (change.after.inode.xattr_block != 0)

@@ -105,24 +105,43 @@ Status Decoder::advance_journal(const BlockSource& device) {
       (load_le<uint32_t>(compat, 0) & EXT3_FEATURE_COMPAT_HAS_JOURNAL) != 0;
   if (!has_journal)
     return {};
+  OVL_TRY(find_journal(device));
+  OVL_TRY(journal_.advance(device, runs_of(journal_mapping_)));
+  for (const BlockNo block : journal_.take_touched())
+    touched_.add(block, 1);
+  return {};
+}
+
+// Mapped once: it stays where it is, unless its inode or a block of its mapping
+// is written.
+Status Decoder::find_journal(const BlockSource& device) {
   const Ino ino{EXT2_JOURNAL_INO};
   ExtInode::Bytes bytes;
   const uint64_t offset = to_int(image_.inode_block(ino)) * kBlockSize +
                           uint64_t{EXT2_JOURNAL_INO - 1} * Image::kInodeSize;
   OVL_TRY(device.read(offset, bytes));
+  const auto is_written = [this](const MapRun& run) {
+    for (uint32_t i = 0; i < run.count; ++i)
+      if (written_.test(BlockNo{uint64_t{run.device} + i}))
+        return true;
+    return false;
+  };
+  const auto maps =
+      std::ranges::find(journal_mapping_, RunKind::kMap, &MapRun::kind);
+  if (bytes == journal_inode_ &&
+      std::none_of(maps, journal_mapping_.end(), is_written))
+    return {};
   const ExtInode inode(bytes);
   if (!S_ISREG(inode.mode()))
     return fail(EUCLEAN, "inode 8 is no file");
   BlockSet claims;
-  const Mapping mapping = OVL_TRY(read_mapping(
+  journal_mapping_ = OVL_TRY(read_mapping(
       device, inode, [&claims](BlockNo first, uint64_t count) -> Status {
         if (!claims.add(first, count))
           return fail(EUCLEAN, "it has a block twice");
         return {};
       }));
-  OVL_TRY(journal_.advance(device, runs_of(mapping)));
-  for (const BlockNo block : journal_.take_touched())
-    touched_.add(block, 1);
+  journal_inode_ = bytes;
   return {};
 }
 

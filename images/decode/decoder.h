@@ -69,6 +69,7 @@ class Decoder {
 
   Result<FsMode> look_at(const BlockSource& device, Stillness stillness);
   Status advance_journal(const BlockSource& device);
+  Status find_journal(const BlockSource& device);
   Status check_geometry(const BlockSource& view,
                         const std::vector<BlockNo>& changed) const;
   Status run(const BlockSource& view, Pending& pending) const;
@@ -76,6 +77,8 @@ class Decoder {
   Catalog catalog_;
   const BaseState& base_;
   const Image& image_;
+  ExtInode::Bytes journal_inode_{};
+  Mapping journal_mapping_;
   JournalLog journal_;
   BlockSet written_;
   BlockSet touched_;  // by the journal
