@@ -147,9 +147,19 @@ Status check_bounds(const JournalSuperblock& super, uint64_t blocks) {
 
 Status check_kind(std::span<const std::byte> block) {
   const auto header = journal_header(block);
-  if (!header || (header->type != JournalBlockType::kSuperblockV1 &&
-                  header->type != JournalBlockType::kSuperblockV2))
+  if (!header)
     return fail(EUCLEAN, "the journal has no valid superblock");
+  switch (header->type) {
+    case JournalBlockType::kSuperblockV1:
+    case JournalBlockType::kSuperblockV2:
+      break;
+    case JournalBlockType::kDescriptor:
+    case JournalBlockType::kCommit:
+    case JournalBlockType::kRevoke:
+      return fail(EUCLEAN, "the journal has no valid superblock");
+    default:
+      return fail(ENOTSUP, "the journal is of an unknown version");
+  }
   if (load_be32(block, kBlockSizeAt) != kBlockSize)
     return fail(ENOTSUP, fmt::format("the journal has blocks of {} bytes",
                                      load_be32(block, kBlockSizeAt)));

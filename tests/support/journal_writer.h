@@ -40,6 +40,7 @@ class JournalDevice : public BlockSource {
     return std::span(bytes_).subspan(to_int(number) * kBlockSize, kBlockSize);
   }
   std::span<const std::byte> bytes() const { return bytes_; }
+  std::span<std::byte> bytes() { return bytes_; }
   void fail_at(BlockNo block) { fails_at_ = block; }
   uint64_t reads() const { return reads_; }
 

@@ -441,6 +441,7 @@ INSTANTIATE_TEST_SUITE_P(
     ValuesIn(std::vector<BadSuperblock>{
         {"Magic", 0, 0xC03B3999, EUCLEAN, "no valid superblock"},
         {"Type", 4, 2, EUCLEAN, "no valid superblock"},
+        {"Version", 4, 6, ENOTSUP, "unknown version"},
         {"BlockSize", 0x0c, 1024, ENOTSUP, "1024 bytes"},
         {"MoreBlocksThanTheFile", 0x10, 34, EUCLEAN, "34 blocks"},
         {"NoBlocks", 0x10, 0, EUCLEAN, "begins outside"},
