@@ -12,8 +12,7 @@ constexpr size_t kUnsorted = 4096;  // blocks that may be there often
 
 void sort_out(std::vector<BlockNo>& blocks) {
   std::ranges::sort(blocks);
-  const auto rest = std::ranges::unique(blocks);
-  blocks.erase(rest.begin(), rest.end());
+  blocks.erase(std::unique(blocks.begin(), blocks.end()), blocks.end());
 }
 
 }  // namespace
