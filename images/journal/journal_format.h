@@ -110,9 +110,4 @@ enum class CommitChecksum { kNone, kFits, kDiffers };
 CommitChecksum check_transaction(std::span<const std::byte> commit,
                                  uint32_t checksum);
 
-/// The transaction `a` is later than `b`; numbers wrap.
-constexpr bool is_later(uint32_t a, uint32_t b) {
-  return static_cast<int32_t>(a - b) > 0;
-}
-
 }  // namespace ovl

@@ -130,8 +130,7 @@ Result<JournalLog::News> JournalLog::look(const JournalSource& journal) const {
 // All of them, when they are not what is in the log.
 Result<size_t> JournalLog::count_dropped(const JournalSource& journal) const {
   const JournalSuperblock& super = journal.super;
-  if (kept_.empty() || super.start == 0 || !is_same_ring(super, super_) ||
-      !(journal.file == file_))
+  if (kept_.empty() || !is_same_ring(super, super_) || !(journal.file == file_))
     return kept_.size();
   const uint32_t index = super.sequence - kept_.front().id;
   if (index >= kept_.size() || kept_[index].first != super.start)

@@ -273,6 +273,16 @@ TEST_P(JournalLogChecked, WhatIsWrongInTheLastTransactionWasNeverCommitted) {
   }
 }
 
+TEST_P(JournalLogChecked, WhatWasNeverCommittedMayBeNonsense) {
+  World world(GetParam());
+  world.open();
+  world.write({5});
+  const uint32_t second = world.write({kDeviceBlocks});
+  flip(world.journal.block(second + 1), 18);
+  ASSERT_EQ(world.advance_error(), "");
+  EXPECT_EQ(world.log.last_transaction(), 1U);
+}
+
 TEST_P(JournalLogChecked, WhatIsWrongBeforeTheLastTransactionIsAnError) {
   for (uint32_t which = 0; which < 3; ++which) {
     World world(GetParam());
@@ -923,6 +933,21 @@ TEST(JournalLog, AKeptTransactionWithoutItsCommitStartsAnew) {
   EXPECT_EQ(world.log.last_transaction(), 1U);
   EXPECT_TRUE(world.shows(5, 1) && world.is_in_place(6));
   EXPECT_THAT(world.touched(), ElementsAre(5, 6));
+}
+
+TEST(JournalLog, AnotherBlockWhereTheLastCommitWasStartsAnew) {
+  // It is a descriptor, or another transaction's.
+  for (const auto& [offset, value] : {std::pair(4U, 1U), {8U, 7U}}) {
+    World world;
+    world.open();
+    world.write({5});
+    const uint32_t second = world.write({6});
+    ASSERT_EQ(world.advance_error(), "");
+    store_be32(world.journal.block(second + 2), offset, value);
+    ASSERT_EQ(world.advance_error(), "");
+    EXPECT_EQ(world.log.last_transaction(), 1U);
+    EXPECT_TRUE(world.shows(5, 1) && world.is_in_place(6));
+  }
 }
 
 TEST(JournalLog, FeaturesThatTheGuestSetsLaterAreForWhatComesThen) {
