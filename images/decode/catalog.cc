@@ -22,12 +22,13 @@ Result<InodeState> Catalog::state(Ino ino) const {
   const auto at = inodes_.find(to_int(ino));
   if (at == inodes_.end())
     return InodeState{OVL_TRY(base_->inode(ino)), true, {}};
-  return known_state(ino);
+  const Entry& entry = at->second;
+  return InodeState{entry.inode, entry.has_base_mapping, entry.mapping.get()};
 }
 
 InodeState Catalog::known_state(Ino ino) const {
-  const Entry& entry = inodes_.at(to_int(ino));
-  return InodeState{entry.inode, entry.has_base_mapping, entry.mapping.get()};
+  auto known = state(ino);
+  return known ? std::move(*known) : InodeState{};
 }
 
 Result<CatalogInode> Catalog::inode(Ino ino) const {
@@ -43,7 +44,12 @@ Result<Mapping> Catalog::mapping(Ino ino) const {
 }
 
 void Catalog::set(Ino ino, InodeState state) {
-  drop(ino);
+  forget(ino);
+  if (is_base_state(ino, state))
+    return;
+  const auto base_xattrs = base_xattr_block(ino);
+  if (base_xattrs != 0)
+    ++gone_users_[base_xattrs];
   if (!state.has_base_mapping)
     owners_.add(ino, state.mapping);
   count_xattr_user(ino, state.inode);
@@ -52,20 +58,32 @@ void Catalog::set(Ino ino, InodeState state) {
                                  StoredMapping(std::move(state.mapping))});
 }
 
-// What it had, or what it has in the base image, is no longer its own.
-void Catalog::drop(Ino ino) {
+// It is as the base image has it.
+void Catalog::forget(Ino ino) {
   const auto at = inodes_.find(to_int(ino));
-  if (at == inodes_.end()) {
-    const ExtInode inode(base_->image().inode_bytes(ino));
-    if (inode.xattr_block() != 0)
-      ++gone_users_[static_cast<uint32_t>(inode.xattr_block())];
+  if (at == inodes_.end())
     return;
-  }
   const Entry& entry = at->second;
   if (!entry.has_base_mapping)
     owners_.remove(entry.mapping.get());
   if (entry.inode.xattr_block != 0)
     xattr_users_.erase({entry.inode.xattr_block, to_int(ino)});
+  const auto base_xattrs = base_xattr_block(ino);
+  if (base_xattrs != 0 && --gone_users_[base_xattrs] == 0)
+    gone_users_.erase(base_xattrs);
+  inodes_.erase(at);
+}
+
+uint32_t Catalog::base_xattr_block(Ino ino) const {
+  const ExtInode inode(base_->image().inode_bytes(ino));
+  return static_cast<uint32_t>(inode.xattr_block());
+}
+
+bool Catalog::is_base_state(Ino ino, const InodeState& state) const {
+  if (!state.has_base_mapping && !state.inode.is_free())
+    return false;
+  const auto base = base_->inode(ino);
+  return base && *base == state.inode;
 }
 
 void Catalog::count_xattr_user(Ino ino, const CatalogInode& inode) {

@@ -54,8 +54,9 @@ class Catalog {
   Result<CatalogInode> inode(Ino ino) const;
   /// The same with the mapping in any case.
   Result<Mapping> mapping(Ino ino) const;
+  /// What is as the base image has it takes no memory.
   void set(Ino ino, InodeState state);
-  /// REQUIRES: set(ino) was called.
+  /// The same as state(). REQUIRES: set(ino) was called.
   InodeState known_state(Ino ino) const;
 
   /// Who has the blocks from `first` on: an inode of the tree or a kept one.
@@ -104,7 +105,9 @@ class Catalog {
     return static_cast<uint32_t>(to_int(block));
   }
   bool is_as_base(Ino ino) const;
-  void drop(Ino ino);
+  bool is_base_state(Ino ino, const InodeState& state) const;
+  uint32_t base_xattr_block(Ino ino) const;
+  void forget(Ino ino);
   void count_xattr_user(Ino ino, const CatalogInode& inode);
   Owner base_owner_of(BlockNo first, uint64_t max) const;
 

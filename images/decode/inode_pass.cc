@@ -107,7 +107,7 @@ Status InodePass::take(Ino ino, const ExtInode& bytes) {
   change.before = before.inode;
   const auto marked = changed_->inodes.find(ino);
   const bool is_marked = marked != changed_->inodes.end();
-  if (!change.is_another())
+  if (!change.is_another() && !change.after.inode.is_free())
     change.after.inode.parent = change.before.parent;
   if (change.after.inode == change.before && !is_marked)
     return {};

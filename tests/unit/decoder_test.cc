@@ -53,6 +53,25 @@ TEST_F(DecoderStory, AccessAndChangeTimesAreNoChange) {
   EXPECT_TRUE(take().empty());
 }
 
+TEST_F(DecoderStory, TheCatalogForgetsWhatIsAsInTheBaseImageAgain) {
+  const auto mode = [this](uint32_t bits) {
+    guest([bits](GuestFs& fs) { return fs.chmod("a", bits); });
+    take();
+    return decoder_->catalog().inode_count();
+  };
+  EXPECT_EQ(mode(0600), 1U);
+  EXPECT_EQ(mode(0644), 0U);
+}
+
+TEST_F(DecoderStory, TheCatalogForgetsAnInodeThatIsFreeAgain) {
+  guest([](GuestFs& fs) { return fs.make_node("new", S_IFREG | 0644); });
+  take();
+  const size_t with_file = decoder_->catalog().inode_count();
+  guest([](GuestFs& fs) { return fs.unlink("new"); });
+  take();
+  EXPECT_EQ(decoder_->catalog().inode_count(), with_file - 1);
+}
+
 TEST_F(DecoderStory, ModeOwnerTimeAndFlags) {
   guest([](GuestFs& fs) { return fs.chmod("a", 0600); });
   EXPECT_THAT(lines(take()),
