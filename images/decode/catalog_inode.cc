@@ -118,6 +118,7 @@ Result<CatalogInode> describe_inode(const BlockSource& view,
   out.xattr_hash = OVL_TRY(hash_of_xattrs(view, inode));
   out.pointer_hash = hash_of(inode.pointers(), 0);
   out.generation = inode.generation();
+  out.said_generation = inode.generation();
   out.uid = inode.uid();
   out.gid = inode.gid();
   out.flags = inode.flags();

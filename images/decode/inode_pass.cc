@@ -31,6 +31,12 @@ bool is_of_tree(Ino ino) {
   return to_int(ino) == EXT2_ROOT_INO || to_int(ino) >= EXT2_GOOD_OLD_FIRST_INO;
 }
 
+int64_t names_of(Ino ino, const CatalogInode& inode) {
+  if (!inode.has_names() || to_int(ino) == EXT2_ROOT_INO)
+    return 0;
+  return inode.is_dir() ? 1 : inode.links;
+}
+
 Status InodePass::run(const ChangedBlocks& changed) {
   changed_ = &changed;
   OVL_TRY(take_blocks(changed.inode_blocks));
@@ -105,6 +111,9 @@ Status InodePass::take(Ino ino, const ExtInode& bytes) {
   change.after.inode = OVL_TRY(describe(ino, bytes));
   InodeState before = OVL_TRY(catalog_.state(ino));
   change.before = before.inode;
+  if (to_int(ino) == EXT2_ROOT_INO ||
+      change.after.inode.said_generation == change.before.said_generation)
+    change.after.inode.generation = change.before.generation;
   const auto marked = changed_->inodes.find(ino);
   const bool is_marked = marked != changed_->inodes.end();
   if (!change.is_another() && !change.after.inode.is_free())
@@ -137,6 +146,8 @@ Result<CatalogInode> InodePass::describe(Ino ino, const ExtInode& bytes) const {
 }
 
 Result<bool> InodePass::is_in_use(Ino ino, const ExtInode& bytes) const {
+  if (bytes.mode() == 0 && bytes.links() > 0)
+    return fail(EUCLEAN, "it has links and no type");
   if (bytes.mode() == 0 || bytes.links() > 0)
     return bytes.mode() != 0;
   const Image& image = catalog_.base().image();

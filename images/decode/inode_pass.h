@@ -34,6 +34,9 @@ struct InodeChange {
 /// True when the tree can show inode `ino`: not reserved, or the root.
 bool is_of_tree(Ino ino);
 
+/// How many names lead to it in a tree. The root has none.
+int64_t names_of(Ino ino, const CatalogInode& inode);
+
 class InodePass {
  public:
   /// All outlive the pass.

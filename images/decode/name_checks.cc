@@ -13,14 +13,6 @@
 
 namespace ovl {
 
-namespace {
-
-int64_t links_if_named(const CatalogInode& inode) {
-  return inode.has_names() ? inode.links : 0;
-}
-
-}  // namespace
-
 Status NamePass::check_names() {
   for (const ChangedName& name : names_)
     OVL_TRY(count_name(name).in(fmt::format("directory {}: name '{}'",
@@ -86,16 +78,11 @@ Status NamePass::check_links_of(Ino ino) const {
                                      before.links));
   };
   const bool is_another = change != nullptr && change->is_another();
-  const auto names_of = [ino](const CatalogInode& inode) -> int64_t {
-    const bool has_one = inode.is_dir() && to_int(ino) != EXT2_ROOT_INO;
-    if (has_one)
-      return inode.has_names() ? 1 : 0;
-    return inode.is_dir() ? 0 : links_if_named(inode);
-  };
+  const int64_t names_now = names_of(ino, now);
+  const int64_t names_before = names_of(ino, before);
   if (is_another
-          ? names_of(now) != counts.added || names_of(before) != counts.removed
-          : names_of(now) - names_of(before) !=
-                int64_t{counts.added} - counts.removed)
+          ? names_now != counts.added || names_before != counts.removed
+          : names_now - names_before != int64_t{counts.added} - counts.removed)
     return wrong();
   if (!now.is_dir() || !now.has_names() || now.links == 1)
     return {};

@@ -27,6 +27,7 @@ bool has_names_in(const CatalogInode& inode) {
 }  // namespace
 
 Status NamePass::run() {
+  OVL_TRY(check_root());
   has_others_ = std::ranges::any_of(
       inodes_.changes(),
       [](const InodeChange& change) { return change.is_another(); });
@@ -35,7 +36,13 @@ Status NamePass::run() {
         (change.before.is_dir() || change.after.inode.is_dir()))
       OVL_TRY(named(compare(change), change.ino));
   OVL_TRY(merge_names());
-  return check_names();
+  settle_identities();
+  OVL_TRY(check_names());
+  std::erase_if(names_, [this](const ChangedName& name) {
+    return name.before == name.now && !is_another(name.now) &&
+           !is_another(name.directory);
+  });
+  return {};
 }
 
 Status NamePass::compare(InodeChange& change) {
@@ -43,6 +50,8 @@ Status NamePass::compare(InodeChange& change) {
   const bool is = has_names_in(change.after.inode);
   if (is)
     OVL_TRY(check_directory(change));
+  if (was && is && change.is_another())
+    return compare_all(change);
   if (change.is_remapped || was != is) {
     if (!change.is_remapped)  // unlinked, its blocks still there
       change.before_mapping = OVL_TRY(catalog_.mapping(change.ino));
@@ -51,10 +60,18 @@ Status NamePass::compare(InodeChange& change) {
   return is ? compare_written(change) : Status();
 }
 
-// As long as its blocks, all of them there.
+Status NamePass::check_root() const {
+  const CatalogInode root = OVL_TRY(inodes_.inode(Ino{EXT2_ROOT_INO}));
+  if (!has_names_in(root))
+    return fail(EUCLEAN, "inode 2: the root is no directory");
+  return {};
+}
+
+// As long as its blocks, all of them there. One without a name may have any.
 Status NamePass::check_directory(const InodeChange& change) const {
   const uint64_t size = change.after.inode.size;
-  if (!change.is_remapped && size == change.before.size)
+  if (!change.is_remapped && has_names_in(change.before) &&
+      size == change.before.size)
     return {};
   uint64_t at = 0;
   const Mapping mapping = change.is_remapped
@@ -70,6 +87,23 @@ Status NamePass::check_directory(const InodeChange& change) const {
   if (size == 0 || at * kBlockSize != size)
     return fail(EUCLEAN, fmt::format("its size is {}, of {} blocks", size, at));
   return {};
+}
+
+// All names of the one directory are gone, and all of the other come.
+Status NamePass::compare_all(InodeChange& change) {
+  const auto compare_blocks = [&](const Mapping& mapping,
+                                  bool is_now) -> Status {
+    for (const MapRun& run : mapping)
+      for (uint32_t i = 0; i < run.count && run.kind == RunKind::kData; ++i) {
+        const BlockNo block{uint64_t{run.device} + i};
+        OVL_TRY(compare_block(change, uint64_t{run.file_block} + i,
+                              is_now ? BlockNo{} : block,
+                              is_now ? block : BlockNo{}));
+      }
+    return Status();
+  };
+  OVL_TRY(compare_blocks(change.before_mapping, false));
+  return compare_blocks(change.after.mapping, true);
 }
 
 Status NamePass::compare_written(InodeChange& change) {
@@ -154,7 +188,8 @@ bool NamePass::is_another(Ino ino) const {
   return change != nullptr && change->is_another();
 }
 
-// A name that stayed is told, too, when its number is another object's now.
+// A name that stayed is told, too, when its number may be another object's now,
+// or its type is to be looked at.
 void NamePass::add_differences(const InodeChange& change,
                                const PackedNames& before,
                                const PackedNames& now) {
@@ -174,7 +209,9 @@ void NamePass::add_differences(const InodeChange& change,
     } else {
       const DirName is = *new_name;
       const Ino was = only_new ? Ino{} : (*old_name).ino;
-      if (was != is.ino || is_another(is.ino))
+      const bool is_same =
+          was == is.ino && (*old_name).file_type == is.file_type;
+      if (!is_same || is_another(is.ino))
         add(is, was, is.ino, is.file_type);
     }
     if (!only_new)
@@ -211,9 +248,6 @@ Status NamePass::merge_names() {
       last.file_type = name.file_type;
     }
   }
-  std::erase_if(merged, [this](const ChangedName& name) {
-    return name.before == name.now && !is_another(name.now);
-  });
   names_ = std::move(merged);
   return {};
 }

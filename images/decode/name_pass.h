@@ -44,7 +44,9 @@ class NamePass {
   }
 
  private:
+  Status check_root() const;
   Status compare(InodeChange& change);
+  Status compare_all(InodeChange& change);
   Status compare_written(InodeChange& change);
   Status compare_mapped(InodeChange& change, bool was, bool is);
   Status compare_block(InodeChange& change, uint64_t file_block, BlockNo before,
@@ -55,6 +57,7 @@ class NamePass {
                        const PackedNames& now);
   Status merge_names();
   bool is_another(Ino ino) const;
+  void settle_identities();
 
   Status check_names();
   Status count_name(const ChangedName& name);

@@ -17,7 +17,10 @@ namespace ovl {
 
 class DecoderFixture : public ExtReaderFixture {
  protected:
-  DecoderFixture() : base_(*image_) { start_anew(); }
+  explicit DecoderFixture(FsType type = FsType::kExt2)
+      : ExtReaderFixture(type), base_(*image_) {
+    start_anew();
+  }
 
   void start_anew() {
     decoder_ = std::make_unique<Decoder>(Catalog(base_));

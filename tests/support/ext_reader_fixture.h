@@ -40,9 +40,10 @@ class ExtReaderFixture : public testing::Test {
  protected:
   static constexpr uint32_t kManyNames = 2000;
 
-  ExtReaderFixture() {
+  explicit ExtReaderFixture(FsType type = FsType::kExt2) {
     const NodeId root = make_tree();
     ImageOptions options;
+    options.type = type;
     options.size = {SizeRequest::Kind::kTotal, 256 << 20};
     auto image = Image::build({pool_, root}, {pool_, root}, options);
     EXPECT_TRUE(image.has_value()) << image.error().what();
