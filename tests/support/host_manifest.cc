@@ -16,6 +16,7 @@
 #include <atomic>
 #include <cerrno>
 #include <cstring>
+#include <map>
 #include <memory>
 #include <optional>
 #include <thread>
@@ -163,6 +164,7 @@ class HostScanner {
   Status scan_directory(const std::string& path);
   Status add_child(int dir, const std::string& path, const std::string& name);
   bool is_left_out(const ManifestEntry& entry) const;
+  bool add_as_link(const std::string& path, const struct stat& st);
   Status read_share(std::atomic<size_t>& next);
 
   const HostScan& scan_;
@@ -170,6 +172,10 @@ class HostScanner {
   dev_t root_dev_ = 0;
   std::vector<std::string> pending_;
   std::vector<ManifestEntry> entries_;
+  // With links_once: of objects with several names the first entry, and the
+  // paths of the others.
+  std::map<LinkKey, size_t> first_;
+  std::vector<std::pair<size_t, std::string>> links_;
 };
 
 Status HostScanner::walk() {
@@ -222,7 +228,7 @@ Status HostScanner::add_child(int dir, const std::string& path,
   }
   ManifestEntry entry = entry_of(st);
   entry.path = join_path(path, name);
-  if (is_left_out(entry))
+  if (is_left_out(entry) || add_as_link(entry.path, st))
     return {};
   entry.xattrs = OVL_TRY(read_xattrs(own_fd_path(dir, name)));
   if (S_ISLNK(st.st_mode))
@@ -235,6 +241,16 @@ Status HostScanner::add_child(int dir, const std::string& path,
   }
   entries_.push_back(std::move(entry));
   return {};
+}
+
+bool HostScanner::add_as_link(const std::string& path, const struct stat& st) {
+  if (!scan_.links_once || S_ISDIR(st.st_mode) || st.st_nlink < 2)
+    return false;
+  const auto [first, is_new] =
+      first_.try_emplace({st.st_dev, st.st_ino}, entries_.size());
+  if (!is_new)
+    links_.emplace_back(first->second, path);
+  return !is_new;
 }
 
 Status HostScanner::read_share(std::atomic<size_t>& next) {
@@ -263,6 +279,11 @@ Status HostScanner::read_contents() {
 
 Manifest HostScanner::take() {
   Manifest manifest;
+  for (auto& [first, path] : links_) {
+    ManifestEntry link = entries_[first];
+    link.path = std::move(path);
+    manifest.add(std::move(link));
+  }
   for (ManifestEntry& entry : entries_)
     manifest.add(std::move(entry));
   return manifest;

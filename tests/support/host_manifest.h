@@ -17,6 +17,7 @@ struct HostScan {
   bool one_file_system = false;      // true: mount points are left out
   std::vector<std::string> exclude;  // paths beneath root, with all below
   bool content = true;               // false: regular files are not read
+  bool links_once = false;  // true: an object is read by one of its names only
 };
 
 /// Reads the tree, content on two threads. What readdir lists and stat does
