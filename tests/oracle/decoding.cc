@@ -1,0 +1,88 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "tests/oracle/decoding.h"
+
+#include <cerrno>
+#include <filesystem>
+
+#include "fsengine/base/units.h"
+#include "tests/support/replayed_tree.h"
+
+namespace ovl {
+
+Decoding::Decoding(LowerImage& base, const Trace& trace,
+                   std::unique_ptr<RawDevice> device, DecodedTree tree)
+    : base_(base.image()),
+      trace_(trace),
+      device_(std::move(device)),
+      tree_(std::move(tree)),
+      decoder_(std::make_unique<Decoder>(Catalog(base_))) {}
+
+Result<std::unique_ptr<Decoding>> Decoding::start(const std::string& directory,
+                                                  LowerImage& base,
+                                                  const Trace& trace) {
+  std::filesystem::create_directory(directory);
+  auto device = OVL_TRY(RawDevice::create(directory + "/device", base, trace));
+  auto tree = OVL_TRY(DecodedTree::of_base(base));
+  std::unique_ptr<Decoding> decoding(
+      new Decoding(base, trace, std::move(device), std::move(tree)));
+  decoding->kept_ =
+      OVL_TRY(KeptCatalog::create(directory, decoding->catalog()));
+  return decoding;
+}
+
+void Decoding::note(const TraceRecord& record) {
+  stillness_ = record.is_flush() ? Decoder::Stillness::kStill
+                                 : Decoder::Stillness::kBusy;
+  const uint64_t first = record.offset / kBlockSize;
+  if (record.length > 0)
+    decoder_->note_written(BlockNo{first},
+                           blocks_for(record.offset + record.length) - first);
+}
+
+Result<bool> Decoding::go_to(size_t position) {
+  const bool is_decoded = OVL_TRY(step(position));
+  if (is_decoded)
+    OVL_TRY(kept_->tell());
+  return is_decoded;
+}
+
+Result<bool> Decoding::step(size_t position) {
+  OVL_TRY(device_->go_to(position,
+                         [this](const TraceRecord& record) { note(record); }));
+  auto changes = decoder_->decode(*device_, stillness_);
+  if (!changes && changes.error().code() == EBUSY)
+    return false;
+  const Changes decoded = OVL_TRY(std::move(changes).in("decode"));
+  const CatalogDelta delta = decoder_->accept();
+  // Two positions may be of one state; those of the log are all different.
+  OVL_TRY(kept_->keep(catalog(), delta,
+                      {position + 1, decoder_->last_transaction()}));
+  const auto open_file = [this](Ino ino) { return decoder_->open_file(ino); };
+  OVL_TRY(tree_.apply(decoded, open_file).in("apply"));
+  decoded_ = position;
+  return true;
+}
+
+Status Decoding::crash_at(size_t position) {
+  DecodedTree tree = tree_;
+  const size_t decoded = decoded_;
+  OVL_TRY(step(position));
+  tree_ = std::move(tree);
+  decoded_ = decoded;
+  return restart();
+}
+
+Status Decoding::restart() {
+  Catalog catalog(base_);
+  OVL_TRY(kept_->read(catalog));
+  decoder_ = std::make_unique<Decoder>(std::move(catalog));
+  for (size_t i = decoded_; i < device_->position(); ++i)
+    note(trace_.records()[i]);
+  return {};
+}
+
+Result<std::vector<std::string>> Decoding::lines() const {
+  return manifest_lines(tree_.manifest(), {.holes = true});
+}
+
+}  // namespace ovl

@@ -1,0 +1,64 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//
+// A device that goes through a trace, and the tree that the changes decoded
+// from it make. For one thread.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "fsengine/base/result.h"
+#include "images/decode/base_state.h"
+#include "images/decode/decoder.h"
+#include "tests/oracle/kept_catalog.h"
+#include "tests/support/decoded_tree.h"
+#include "tests/support/lower_image.h"
+#include "tests/support/raw_device.h"
+#include "tests/support/write_trace.h"
+
+namespace ovl {
+
+class Decoding {
+ public:
+  /// Keeps device and catalog in `directory`, which it makes. Image and trace
+  /// outlive it.
+  static Result<std::unique_ptr<Decoding>> start(const std::string& directory,
+                                                 LowerImage& base,
+                                                 const Trace& trace);
+
+  /// Decodes the device at `position`, which is not before the last one. False
+  /// when it is in no state to be decoded: what was written stays to be.
+  Result<bool> go_to(size_t position);
+
+  /// Does so, too, and keeps the catalog; but the host crashes before the mark
+  /// tells of it. Goes on as after a restart.
+  Status crash_at(size_t position);
+
+  /// Goes on with a new decoder, which has read the catalog, and is told of
+  /// what was written since the last decode that the mark tells of.
+  Status restart();
+
+  /// The decoded tree's manifest, holes included.
+  Result<std::vector<std::string>> lines() const;
+
+  const Catalog& catalog() const { return decoder_->catalog(); }
+  int file() const { return device_->file(); }
+
+ private:
+  Decoding(LowerImage& base, const Trace& trace,
+           std::unique_ptr<RawDevice> device, DecodedTree tree);
+  Result<bool> step(size_t position);
+  void note(const TraceRecord& record);
+
+  const BaseState base_;
+  const Trace& trace_;
+  const std::unique_ptr<RawDevice> device_;
+  DecodedTree tree_;
+  std::unique_ptr<KeptCatalog> kept_;
+  std::unique_ptr<Decoder> decoder_;
+  size_t decoded_ = 0;  // the position that the tree is of
+  Decoder::Stillness stillness_ = Decoder::Stillness::kStill;
+};
+
+}  // namespace ovl
