@@ -173,9 +173,9 @@ TEST_P(JournalLogKinds, SeveralDescriptorsAndRevocationsInAnyOrder) {
   ASSERT_EQ(world.advance_error(), "");
   for (const uint64_t block : revoked)
     EXPECT_TRUE(world.is_in_place(block)) << block;
-  for (const uint64_t block : {6, 8})
+  for (const uint64_t block : {6U, 8U})
     EXPECT_TRUE(world.shows(block, 1)) << block;
-  for (const uint64_t block : {10, 11, 12})
+  for (const uint64_t block : {10U, 11U, 12U})
     EXPECT_TRUE(world.shows(block, 2)) << block;
 }
 
@@ -360,13 +360,13 @@ TEST_P(JournalLogKinds, ABlockOutsideOfTheDeviceIsAnError) {
 }
 
 TEST_P(JournalLogKinds, ABlockOfTheJournalItselfIsAnError) {
-  for (const uint64_t block : {200, 204, 150, 158, 300, 318}) {
+  for (const uint64_t block : {200U, 204U, 150U, 158U, 300U, 318U}) {
     World world(GetParam(), scattered_runs());
     world.open();
     world.write({block});
     EXPECT_EQ(world.advance_code(), EUCLEAN) << block;
   }
-  for (const uint64_t block : {199, 205, 149, 159, 299, 319}) {
+  for (const uint64_t block : {199U, 205U, 149U, 159U, 299U, 319U}) {
     World world(GetParam(), scattered_runs());
     world.open();
     world.write({block});
@@ -737,7 +737,7 @@ TEST(JournalLog, V1WithoutAChecksumCountsUnlessCommitsAreAsynchronous) {
 }
 
 TEST(JournalLog, V1OfAnotherKindDoesNotCount) {
-  for (const size_t field : {12, 13}) {
+  for (const size_t field : {12U, 13U}) {
     World world(kind_named("v1"));
     world.open();
     const uint32_t first = world.write({5});

@@ -88,7 +88,7 @@ class RandomGuest {
   std::vector<MappedRun> runs() {
     std::vector<MappedRun> made;
     uint64_t file_block = 0;
-    for (const uint64_t at : {100, 41, 80}) {
+    for (const uint64_t at : {100U, 41U, 80U}) {
       made.push_back({file_block, BlockNo{at}, pick(4, 16)});
       file_block += made.back().count;
     }
