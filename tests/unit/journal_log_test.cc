@@ -1,4 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
+//
+// What is in a journal, in every format.
 #include "images/journal/journal_log.h"
 
 #include <cerrno>
@@ -7,8 +9,7 @@
 #include <gtest/gtest.h>
 
 #include "images/journal.h"
-#include "images/journal/committed_view.h"
-#include "tests/support/journal_writer.h"
+#include "tests/support/journal_world.h"
 
 namespace ovl {
 namespace {
@@ -19,101 +20,6 @@ using ::testing::IsEmpty;
 using ::testing::SizeIs;
 using ::testing::ValuesIn;
 
-constexpr uint64_t kDeviceBlocks = 400;
-constexpr uint64_t kJournalAt = 100;
-constexpr uint32_t kJournalBlocks = 33;
-
-std::vector<MappedRun> whole_runs() {
-  return {{0, BlockNo{kJournalAt}, kJournalBlocks}};
-}
-
-// In three pieces, not in the order of the device.
-std::vector<MappedRun> scattered_runs() {
-  return {{0, BlockNo{200}, 5}, {5, BlockNo{150}, 9}, {14, BlockNo{300}, 19}};
-}
-
-// A device, a journal on it, and what is read of it.
-class World {
- public:
-  explicit World(JournalKind kind = {},
-                 std::vector<MappedRun> runs = whole_runs())
-      : device(kDeviceBlocks), journal(device, std::move(runs), kind) {
-    journal.make_superblock();
-  }
-
-  // The log begins at the head, with the next transaction.
-  void open() { journal.set_tail(journal.id, journal.head); }
-
-  // A transaction of one block for each number.
-  uint32_t write(std::vector<uint64_t> blocks,
-                 std::vector<uint64_t> revoked = {}) {
-    std::vector<JournalWrite> writes;
-    for (const uint64_t block : blocks)
-      writes.push_back({block, content(journal.id, block)});
-    return journal.write(writes, revoked);
-  }
-  // Some begin with the magic number.
-  static JournalBlock content(uint32_t id, uint64_t block) {
-    return stamped_block(id * 1000 + block, (id + block) % 3 == 0);
-  }
-
-  Status advance() { return log.advance(device, journal.runs()); }
-  int advance_code() {
-    const Status status = advance();
-    return status ? 0 : status.error().code();
-  }
-  std::string advance_error() {
-    const Status status = advance();
-    return status ? "" : status.error().what();
-  }
-
-  JournalBlock committed(uint64_t block) {
-    JournalBlock found;
-    EXPECT_TRUE(
-        CommittedView(device, log).read(block * kBlockSize, found).has_value());
-    return found;
-  }
-  bool shows(uint64_t block, uint32_t id) {
-    return log.find(BlockNo{block}).has_value() &&
-           committed(block) == content(id, block);
-  }
-  bool is_in_place(uint64_t block) { return !log.find(BlockNo{block}); }
-
-  std::vector<uint64_t> touched() {
-    std::vector<uint64_t> blocks;
-    for (const BlockNo block : log.take_touched())
-      blocks.push_back(to_int(block));
-    return blocks;
-  }
-
-  JournalDevice device;
-  JournalWriter journal;
-  JournalLog log;
-};
-
-void flip(std::span<std::byte> block, size_t at) {
-  block[at] ^= std::byte{0x10};
-}
-
-JournalKind kind_named(const std::string& name) {
-  for (const JournalKind& kind : all_journal_kinds())
-    if (kind.name == name)
-      return kind;
-  ADD_FAILURE() << name;
-  return {};
-}
-
-std::vector<JournalKind> checked_kinds() {
-  std::vector<JournalKind> kinds = all_journal_kinds();
-  std::erase_if(kinds, [](const auto& kind) { return !kind.has_checksums(); });
-  return kinds;
-}
-
-template <typename Info>
-std::string name_of(const Info& test) {
-  return test.param.name;
-}
-
 class JournalLogKinds : public ::testing::TestWithParam<JournalKind> {};
 class JournalLogChecked : public ::testing::TestWithParam<JournalKind> {};
 
@@ -123,7 +29,7 @@ INSTANTIATE_TEST_SUITE_P(All, JournalLogChecked, ValuesIn(checked_kinds()),
                          name_of<::testing::TestParamInfo<JournalKind>>);
 
 TEST_P(JournalLogKinds, CommittedBlocksAreFound) {
-  World world(GetParam(), scattered_runs());
+  JournalWorld world(GetParam(), scattered_runs());
   world.open();
   world.write({5, 6, 7});
   world.write({6, 399});
@@ -140,10 +46,10 @@ TEST_P(JournalLogKinds, CommittedBlocksAreFound) {
 }
 
 TEST_P(JournalLogKinds, ATransactionWithoutCommitCountsOnlyWhenItHasOne) {
-  World world(GetParam());
+  JournalWorld world(GetParam());
   world.open();
   world.write({5});
-  const JournalWrite second{6, World::content(2, 6)};
+  const JournalWrite second{6, JournalWorld::content(2, 6)};
   world.journal.descriptor({&second, 1});
   ASSERT_EQ(world.advance_error(), "");
   EXPECT_EQ(world.log.last_transaction(), 1U);
@@ -157,12 +63,12 @@ TEST_P(JournalLogKinds, ATransactionWithoutCommitCountsOnlyWhenItHasOne) {
 }
 
 TEST_P(JournalLogKinds, SeveralDescriptorsAndRevocationsInAnyOrder) {
-  World world(GetParam());
+  JournalWorld world(GetParam());
   world.open();
   world.write({5, 6, 7, 8, 9});
-  const std::vector<JournalWrite> writes{{10, World::content(2, 10)},
-                                         {11, World::content(2, 11)},
-                                         {12, World::content(2, 12)}};
+  const std::vector<JournalWrite> writes{{10, JournalWorld::content(2, 10)},
+                                         {11, JournalWorld::content(2, 11)},
+                                         {12, JournalWorld::content(2, 12)}};
   const std::vector<uint64_t> revoked{5, 7, 9};
   world.journal.revoke(std::span(revoked).first(1));
   world.journal.descriptor(std::span(writes).first(2));
@@ -200,7 +106,7 @@ TEST_P(JournalLogKinds, AFullDescriptorEndsWithoutALastTag) {
 
 TEST_P(JournalLogKinds, TheLogWrapsAtEveryPosition) {
   for (uint32_t begin = 1; begin < kJournalBlocks; ++begin) {
-    World world(GetParam(), scattered_runs());
+    JournalWorld world(GetParam(), scattered_runs());
     world.journal.head = begin;
     world.open();
     world.write({5, 6, 7, 8});
@@ -221,7 +127,7 @@ TEST_P(JournalLogKinds, TheLogWrapsAtEveryPosition) {
 }
 
 TEST_P(JournalLogKinds, TransactionNumbersWrap) {
-  World world(GetParam());
+  JournalWorld world(GetParam());
   world.journal.id = 0xfffffffe;
   world.open();
   world.write({5, 6, 7});
@@ -241,7 +147,7 @@ TEST_P(JournalLogKinds, TransactionNumbersWrap) {
 }
 
 TEST_P(JournalLogKinds, AnAdvanceReadsOnlyWhatIsNew) {
-  World world(GetParam());
+  JournalWorld world(GetParam());
   world.open();
   for (uint64_t block = 0; block < 8; ++block)
     world.write({block});
@@ -258,7 +164,7 @@ TEST_P(JournalLogKinds, AnAdvanceReadsOnlyWhatIsNew) {
 TEST_P(JournalLogChecked, WhatIsWrongInTheLastTransactionWasNeverCommitted) {
   // A descriptor, a copy, a commit; v1 has no checksum over the commit itself.
   for (uint32_t which = 0; which < 3; ++which) {
-    World world(GetParam());
+    JournalWorld world(GetParam());
     world.open();
     world.write({5});
     const uint32_t second = world.write({6});
@@ -274,7 +180,7 @@ TEST_P(JournalLogChecked, WhatIsWrongInTheLastTransactionWasNeverCommitted) {
 }
 
 TEST_P(JournalLogChecked, WhatWasNeverCommittedMayBeNonsense) {
-  World world(GetParam());
+  JournalWorld world(GetParam());
   world.open();
   world.write({5});
   const uint32_t second = world.write({kDeviceBlocks});
@@ -285,7 +191,7 @@ TEST_P(JournalLogChecked, WhatWasNeverCommittedMayBeNonsense) {
 
 TEST_P(JournalLogChecked, WhatIsWrongBeforeTheLastTransactionIsAnError) {
   for (uint32_t which = 0; which < 3; ++which) {
-    World world(GetParam());
+    JournalWorld world(GetParam());
     world.open();
     world.write({5});
     ASSERT_EQ(world.advance_error(), "");
@@ -305,7 +211,7 @@ TEST_P(JournalLogChecked, WhatIsWrongBeforeTheLastTransactionIsAnError) {
 }
 
 TEST_P(JournalLogChecked, TwoDamagedTransactionsBeforeASoundOneAreAnError) {
-  World world(GetParam());
+  JournalWorld world(GetParam());
   world.open();
   const uint32_t first = world.write({5});
   const uint32_t second = world.write({6});
@@ -319,7 +225,7 @@ TEST_P(JournalLogChecked, TwoDamagedTransactionsBeforeASoundOneAreAnError) {
 
 TEST(JournalLog, RevocationsAreChecked) {
   for (const char* name : {"v2", "v2_64", "v3", "v3_64"}) {
-    World world(kind_named(name));
+    JournalWorld world(kind_named(name));
     world.open();
     world.write({5, 6});
     const uint32_t second = world.write({}, {5});
@@ -331,7 +237,7 @@ TEST(JournalLog, RevocationsAreChecked) {
 }
 
 TEST_P(JournalLogKinds, StaleTransactionsWithOtherNumbersEndTheLog) {
-  World world(GetParam());
+  JournalWorld world(GetParam());
   world.journal.id = 7;
   world.open();
   for (uint64_t block = 0; block < 9; ++block)
@@ -347,13 +253,13 @@ TEST_P(JournalLogKinds, StaleTransactionsWithOtherNumbersEndTheLog) {
 }
 
 TEST_P(JournalLogKinds, ABlockOutsideOfTheDeviceIsAnError) {
-  World world(GetParam());
+  JournalWorld world(GetParam());
   world.open();
   world.write({5});
   world.write({kDeviceBlocks});
   EXPECT_EQ(world.advance_code(), EUCLEAN);
   EXPECT_THAT(world.advance_error(), HasSubstr("block 400"));
-  World revoking(GetParam());
+  JournalWorld revoking(GetParam());
   revoking.open();
   revoking.write({}, {kDeviceBlocks});
   EXPECT_EQ(revoking.advance_code(), EUCLEAN);
@@ -361,13 +267,13 @@ TEST_P(JournalLogKinds, ABlockOutsideOfTheDeviceIsAnError) {
 
 TEST_P(JournalLogKinds, ABlockOfTheJournalItselfIsAnError) {
   for (const uint64_t block : {200U, 204U, 150U, 158U, 300U, 318U}) {
-    World world(GetParam(), scattered_runs());
+    JournalWorld world(GetParam(), scattered_runs());
     world.open();
     world.write({block});
     EXPECT_EQ(world.advance_code(), EUCLEAN) << block;
   }
   for (const uint64_t block : {199U, 205U, 149U, 159U, 299U, 319U}) {
-    World world(GetParam(), scattered_runs());
+    JournalWorld world(GetParam(), scattered_runs());
     world.open();
     world.write({block});
     EXPECT_EQ(world.advance_error(), "") << block;
@@ -375,7 +281,7 @@ TEST_P(JournalLogKinds, ABlockOfTheJournalItselfIsAnError) {
 }
 
 TEST_P(JournalLogKinds, ATransactionThatIsNotCommittedMayBeNonsense) {
-  World world(GetParam());
+  JournalWorld world(GetParam());
   world.open();
   world.write({5});
   const JournalWrite beyond{kDeviceBlocks, {}};
@@ -405,7 +311,7 @@ TEST(JournalLog, NothingIsThereBeforeTheFirstLook) {
 }
 
 TEST(JournalLog, AVersion1SuperblockHasNoFeatures) {
-  World world;
+  JournalWorld world;
   world.open();
   world.write({5});
   store_be32(world.journal.block(0), 4, 3);
@@ -416,7 +322,7 @@ TEST(JournalLog, AVersion1SuperblockHasNoFeatures) {
 }
 
 TEST(JournalLog, TheHeadInTheSuperblockMeansNothing) {
-  World world;
+  JournalWorld world;
   world.open();
   world.write({5});
   world.write({6});
@@ -426,7 +332,7 @@ TEST(JournalLog, TheHeadInTheSuperblockMeansNothing) {
 }
 
 TEST(JournalLog, TheGuestsErrorIsToldAndTheLogIsRead) {
-  World world;
+  JournalWorld world;
   world.journal.error = static_cast<uint32_t>(-EIO);
   world.open();
   world.write({5});
@@ -435,78 +341,8 @@ TEST(JournalLog, TheGuestsErrorIsToldAndTheLogIsRead) {
   EXPECT_TRUE(world.shows(5, 1));
 }
 
-// What is wrong with a superblock, and what is said of it.
-struct BadSuperblock {
-  std::string name;
-  size_t offset = 0;
-  uint32_t value = 0;
-  int code = 0;
-  std::string text;
-};
-
-class JournalLogRefuses : public ::testing::TestWithParam<BadSuperblock> {};
-
-INSTANTIATE_TEST_SUITE_P(
-    Superblocks, JournalLogRefuses,
-    ValuesIn(std::vector<BadSuperblock>{
-        {"Magic", 0, 0xC03B3999, EUCLEAN, "no valid superblock"},
-        {"Type", 4, 2, EUCLEAN, "no valid superblock"},
-        {"Version", 4, 6, ENOTSUP, "unknown version"},
-        {"BlockSize", 0x0c, 1024, ENOTSUP, "1024 bytes"},
-        {"MoreBlocksThanTheFile", 0x10, 34, EUCLEAN, "34 blocks"},
-        {"NoBlocks", 0x10, 0, EUCLEAN, "begins outside"},
-        {"FirstIsTheSuperblock", 0x14, 0, EUCLEAN, "begins outside"},
-        {"FirstAtTheEnd", 0x14, 33, EUCLEAN, "begins outside"},
-        {"FirstBeyond", 0x14, 0xffffffff, EUCLEAN, "begins outside"},
-        {"StartAtTheEnd", 0x1c, 33, EUCLEAN, "tail"},
-        {"StartBeyond", 0x1c, 0xffffffff, EUCLEAN, "tail"},
-        {"FastCommit", 0x28, 0x21, ENOTSUP, "fast commits"},
-        {"Unknown", 0x28, 0x41, ENOTSUP, "unknown features 0x40"},
-        {"UnknownReadOnly", 0x2c, 1, ENOTSUP, "unknown features 0x0/0x1"},
-        {"TwoChecksums", 0x28, 0x18, ENOTSUP, "two kinds"},
-        {"AsyncWithoutChecksums", 0x28, 0x4, ENOTSUP, "asynchronous"},
-        {"SeveralUsers", 0x40, 2, ENOTSUP, "several users"}}),
-    name_of<::testing::TestParamInfo<BadSuperblock>>);
-
-TEST_P(JournalLogRefuses, Superblock) {
-  const BadSuperblock& bad = GetParam();
-  World world;
-  world.open();
-  world.write({5});
-  ASSERT_EQ(world.advance_error(), "");
-  store_be32(world.journal.block(0), bad.offset, bad.value);
-  const Status status = world.advance();
-  ASSERT_FALSE(status.has_value());
-  EXPECT_EQ(status.error().code(), bad.code);
-  EXPECT_THAT(status.error().what(), HasSubstr(bad.text));
-  EXPECT_TRUE(world.shows(5, 1));
-}
-
-TEST(JournalLog, TwoChecksumsOfDifferentAgesAreRefused) {
-  JournalKind both = kind_named("v3");
-  both.compat = 1;
-  World world(both);
-  EXPECT_EQ(world.advance_code(), ENOTSUP);
-}
-
-TEST(JournalLog, AnUnknownKindOfChecksumIsRefused) {
-  World world(kind_named("v3"));
-  world.journal.block(0)[0x50] = std::byte{1};
-  world.journal.seal_superblock();
-  EXPECT_EQ(world.advance_code(), ENOTSUP);
-}
-
-TEST(JournalLog, TheSuperblockIsChecked) {
-  for (const char* name : {"v2", "v3"}) {
-    World world(kind_named(name));
-    flip(world.journal.block(0), 0x200);
-    EXPECT_EQ(world.advance_code(), EUCLEAN);
-    EXPECT_THAT(world.advance_error(), HasSubstr("checksum"));
-  }
-}
-
 TEST(JournalLog, ALogThatBeginsBehindTheFirstBlocksWrapsThere) {
-  World world;
+  JournalWorld world;
   world.journal.first = 9;
   world.journal.head = 31;
   world.open();
@@ -517,7 +353,7 @@ TEST(JournalLog, ALogThatBeginsBehindTheFirstBlocksWrapsThere) {
 }
 
 TEST(JournalLog, AShorterLogThanItsFileWrapsAtItsEnd) {
-  World world;
+  JournalWorld world;
   world.journal.end = 20;
   world.journal.head = 18;
   world.open();
@@ -527,52 +363,8 @@ TEST(JournalLog, AShorterLogThanItsFileWrapsAtItsEnd) {
   EXPECT_TRUE(world.shows(7, 1));
 }
 
-TEST(JournalLog, JournalFilesThatMakeNoSenseAreErrors) {
-  JournalDevice device(kDeviceBlocks);
-  JournalWriter(device, whole_runs(), {}).make_superblock();
-  const std::vector<std::vector<MappedRun>> bad{
-      {},
-      {{1, BlockNo{100}, 33}},
-      {{0, BlockNo{100}, 10}, {11, BlockNo{111}, 22}},
-      {{0, BlockNo{100}, 0}},
-      {{0, BlockNo{380}, 33}},
-      {{0, BlockNo{400}, 1}},
-      {{0, BlockNo{~uint64_t{0}}, 33}},
-      {{0, BlockNo{100}, ~uint64_t{0}}}};
-  JournalLog log;
-  for (const auto& runs : bad) {
-    const Status status = log.advance(device, runs);
-    ASSERT_FALSE(status.has_value());
-    EXPECT_EQ(status.error().code(), EUCLEAN);
-  }
-  EXPECT_TRUE(log.advance(device, whole_runs()).has_value());
-}
-
-TEST(JournalLog, AnErrorOfReadingIsPassedOn) {
-  World world;
-  world.open();
-  const uint32_t first = world.write({5});
-  world.device.fail_at(world.journal.at(first));
-  EXPECT_EQ(world.advance_code(), EIO);
-  world.device.fail_at(BlockNo{~uint64_t{0}});
-  ASSERT_EQ(world.advance_error(), "");
-  EXPECT_TRUE(world.shows(5, 1));
-}
-
-TEST(JournalLog, ABlockOfAnotherTypeEndsTheLog) {
-  for (const uint32_t type : {0U, 3U, 4U, 6U, 0xffffffffU}) {
-    World world;
-    world.open();
-    world.write({5});
-    const uint32_t second = world.write({6});
-    store_be32(world.journal.block(second), 4, type);
-    ASSERT_EQ(world.advance_error(), "");
-    EXPECT_EQ(world.log.last_transaction(), 1U) << type;
-  }
-}
-
 TEST(JournalLog, ARevokedBlockThatIsUsedAgainCountsAgain) {
-  World world;
+  JournalWorld world;
   world.open();
   world.write({5});
   world.write({}, {5});
@@ -586,10 +378,10 @@ TEST(JournalLog, ARevokedBlockThatIsUsedAgainCountsAgain) {
 
 TEST(JournalLog, ARevocationVoidsTheCopyInItsOwnTransaction) {
   for (const bool is_before : {false, true}) {
-    World world;
+    JournalWorld world;
     world.open();
     const std::vector<uint64_t> revoked{5};
-    const JournalWrite write{5, World::content(1, 5)};
+    const JournalWrite write{5, JournalWorld::content(1, 5)};
     if (is_before)
       world.journal.revoke(revoked);
     world.journal.descriptor({&write, 1});
@@ -602,7 +394,7 @@ TEST(JournalLog, ARevocationVoidsTheCopyInItsOwnTransaction) {
 }
 
 TEST(JournalLog, ARevocationOutlivesTheTailThatItHasPassed) {
-  World world;
+  JournalWorld world;
   world.open();
   world.write({5, 6});
   const uint32_t second = world.write({}, {5});
@@ -614,44 +406,8 @@ TEST(JournalLog, ARevocationOutlivesTheTailThatItHasPassed) {
   EXPECT_TRUE(world.shows(7, 3));
 }
 
-TEST(JournalLog, ARevocationOfHighBlocksNeeds64Bits) {
-  World world(kind_named("plain64"));
-  world.open();
-  world.write({5});
-  world.write({}, {uint64_t{1} << 32 | 5});
-  EXPECT_EQ(world.advance_code(), EUCLEAN);
-}
-
-TEST(JournalLog, TheNumberOfRevokedBytesIsChecked) {
-  for (const uint32_t bytes : {0U, 12U, 15U, 16U, 19U}) {
-    World world;
-    world.open();
-    world.write({5});
-    const uint32_t second = world.write({}, {5});
-    store_be32(world.journal.block(second), 12, bytes);
-    ASSERT_EQ(world.advance_error(), "") << bytes;
-    EXPECT_TRUE(world.shows(5, 1)) << bytes;
-  }
-  for (const uint32_t bytes : {4097U, 0xffffffffU}) {
-    World world;
-    world.open();
-    const uint32_t first = world.write({}, {5});
-    store_be32(world.journal.block(first), 12, bytes);
-    EXPECT_EQ(world.advance_code(), EUCLEAN) << bytes;
-  }
-}
-
-TEST(JournalLog, RevokedBytesDoNotReachIntoTheChecksum) {
-  World world(kind_named("v3"));
-  world.open();
-  const uint32_t first = world.write({}, {5});
-  store_be32(world.journal.block(first), 12, 4093);
-  world.journal.seal(world.journal.block(first));
-  EXPECT_EQ(world.advance_code(), EUCLEAN);
-}
-
 TEST(JournalLog, TheLastOfTwoCopiesInATransactionCounts) {
-  World world;
+  JournalWorld world;
   world.open();
   const std::vector<JournalWrite> writes{{5, stamped_block(1)},
                                          {5, stamped_block(2)}};
@@ -661,7 +417,7 @@ TEST(JournalLog, TheLastOfTwoCopiesInATransactionCounts) {
 }
 
 TEST(JournalLog, ATagMayCarryAnotherUuidEachTime) {
-  World world;
+  JournalWorld world;
   world.open();
   auto out = world.journal.block(1);
   world.journal.put_header(out, 1, 1);
@@ -676,7 +432,7 @@ TEST(JournalLog, ATagMayCarryAnotherUuidEachTime) {
 }
 
 TEST(JournalLog, TheHighHalfOfABlockCountsOnlyWith64Bits) {
-  World world(kind_named("v3"));
+  JournalWorld world(kind_named("v3"));
   world.open();
   const uint32_t first = world.write({5});
   store_be32(world.journal.block(first), 12 + 8, 77);
@@ -685,48 +441,9 @@ TEST(JournalLog, TheHighHalfOfABlockCountsOnlyWith64Bits) {
   EXPECT_TRUE(world.shows(5, 1));
 }
 
-TEST(JournalLog, MoreTagsThanTheRingHasRoomForAreNoTransaction) {
-  World world;
-  world.open();
-  auto out = world.journal.block(1);
-  world.journal.put_header(out, 1, 1);
-  for (size_t tag = 0; tag < 508; ++tag) {
-    store_be32(out, 12 + tag * 8, 5);
-    store_be16(out, 12 + tag * 8 + 6, 0x2);
-  }
-  const uint64_t before = world.device.reads();
-  ASSERT_EQ(world.advance_error(), "");
-  EXPECT_EQ(world.log.last_transaction(), 0U);
-  EXPECT_LE(world.device.reads() - before, kJournalBlocks);
-}
-
-// The ring is full of one transaction's descriptors: it never commits.
-TEST(JournalLog, ARingOfDescriptorsIsWalkedOnce) {
-  World world;
-  world.open();
-  for (uint32_t at = 1; at < kJournalBlocks; ++at)
-    world.journal.put_header(world.journal.block(at), at % 2 == 0 ? 1 : 5, 1);
-  ASSERT_EQ(world.advance_error(), "");
-  EXPECT_LE(world.device.reads(), kJournalBlocks);
-}
-
-// A ring of commits whose numbers go on would be read for ever.
-TEST(JournalLog, ARingOfCommitsIsWalkedOnce) {
-  World world;
-  world.open();
-  for (uint32_t at = 1; at < kJournalBlocks; ++at)
-    world.journal.commit();
-  ASSERT_EQ(world.advance_error(), "");
-  EXPECT_EQ(world.log.last_transaction(), kJournalBlocks - 1);
-  EXPECT_LE(world.device.reads(), kJournalBlocks);
-  const uint64_t before = world.device.reads();
-  ASSERT_EQ(world.advance_error(), "");
-  EXPECT_LE(world.device.reads() - before, 2U);
-}
-
 TEST(JournalLog, V1WithoutAChecksumCountsUnlessCommitsAreAsynchronous) {
   for (const char* name : {"v1", "v1_async"}) {
-    World world(kind_named(name));
+    JournalWorld world(kind_named(name));
     world.open();
     const uint32_t first = world.write({5});
     auto commit = world.journal.block(first + 2);
@@ -738,7 +455,7 @@ TEST(JournalLog, V1WithoutAChecksumCountsUnlessCommitsAreAsynchronous) {
 
 TEST(JournalLog, V1OfAnotherKindDoesNotCount) {
   for (const size_t field : {12U, 13U}) {
-    World world(kind_named("v1"));
+    JournalWorld world(kind_named("v1"));
     world.open();
     const uint32_t first = world.write({5});
     flip(world.journal.block(first + 2), field);
@@ -748,7 +465,7 @@ TEST(JournalLog, V1OfAnotherKindDoesNotCount) {
 }
 
 TEST(JournalLog, V1DoesNotCoverRevocations) {
-  World world(kind_named("v1"));
+  JournalWorld world(kind_named("v1"));
   world.open();
   world.write({5, 6});
   const uint32_t second = world.write({7}, {5});
@@ -759,7 +476,7 @@ TEST(JournalLog, V1DoesNotCoverRevocations) {
 
 TEST(JournalLog, AnAsynchronousCommitBeforeItsCopyDoesNotCount) {
   for (const char* name : {"v1_async", "v2_async64", "v3_async64"}) {
-    World world(kind_named(name));
+    JournalWorld world(kind_named(name));
     world.open();
     world.write({5});
     const uint32_t second = world.write({6});
@@ -778,7 +495,7 @@ TEST(JournalLog, AnAsynchronousCommitBeforeItsCopyDoesNotCount) {
 
 // The journal was made anew over an older one, whose numbers were the same.
 TEST(JournalLog, AStaleTransactionThatFitsButForItsChecksumEndsTheLog) {
-  World world(kind_named("v3"));
+  JournalWorld world(kind_named("v3"));
   world.open();
   world.write({5});
   world.write({6});
@@ -792,179 +509,5 @@ TEST(JournalLog, AStaleTransactionThatFitsButForItsChecksumEndsTheLog) {
   EXPECT_EQ(world.log.last_transaction(), 1U);
   EXPECT_THAT(world.touched(), ElementsAre(8));
 }
-
-TEST(JournalLog, TheTailTakesItsTransactionsAlong) {
-  World world;
-  world.open();
-  world.write({5, 6});
-  const uint32_t second = world.write({6, 7});
-  const uint32_t third = world.write({8});
-  ASSERT_EQ(world.advance_error(), "");
-  world.touched();
-  world.journal.set_tail(2, second);
-  ASSERT_EQ(world.advance_error(), "");
-  EXPECT_THAT(world.touched(), ElementsAre(5));
-  EXPECT_TRUE(world.shows(6, 2));
-  world.journal.set_tail(3, third);
-  ASSERT_EQ(world.advance_error(), "");
-  EXPECT_THAT(world.touched(), ElementsAre(6, 7));
-  world.journal.set_tail(4, world.journal.head);
-  ASSERT_EQ(world.advance_error(), "");
-  EXPECT_THAT(world.touched(), ElementsAre(8));
-  EXPECT_EQ(world.log.last_transaction(), 3U);
-  EXPECT_FALSE(world.log.is_empty());
-}
-
-TEST(JournalLog, AnEmptiedLogIsUsedAgain) {
-  World world;
-  world.open();
-  world.write({5, 6});
-  ASSERT_EQ(world.advance_error(), "");
-  world.touched();
-  ++world.journal.id;
-  world.journal.set_tail(world.journal.id, 0);
-  ASSERT_EQ(world.advance_error(), "");
-  EXPECT_TRUE(world.log.is_empty());
-  EXPECT_EQ(world.log.last_transaction(), 2U);
-  EXPECT_TRUE(world.is_in_place(5));
-  EXPECT_THAT(world.touched(), ElementsAre(5, 6));
-  world.journal.head = 1;
-  world.open();
-  world.write({7});
-  ASSERT_EQ(world.advance_error(), "");
-  EXPECT_FALSE(world.log.is_empty());
-  EXPECT_THAT(world.touched(), ElementsAre(7));
-}
-
-TEST(JournalLog, ALogEmptiedAndUsedAgainBetweenTwoLooks) {
-  World world;
-  world.open();
-  world.write({5, 6});
-  ASSERT_EQ(world.advance_error(), "");
-  world.touched();
-  world.journal.head = 1;
-  world.open();
-  world.write({6, 7});
-  ASSERT_EQ(world.advance_error(), "");
-  EXPECT_TRUE(world.is_in_place(5));
-  EXPECT_TRUE(world.shows(6, 2));
-  EXPECT_THAT(world.touched(), ElementsAre(5, 6, 7));
-}
-
-TEST(JournalLog, AWholeRingBetweenTwoLooks) {
-  World world;
-  world.open();
-  world.write({5});
-  ASSERT_EQ(world.advance_error(), "");
-  world.touched();
-  for (uint64_t block = 20; block < 60; ++block)
-    world.write({block});
-  world.open();
-  world.write({70});
-  ASSERT_EQ(world.advance_error(), "");
-  EXPECT_THAT(world.touched(), ElementsAre(5, 70));
-  EXPECT_EQ(world.log.last_transaction(), 42U);
-}
-
-TEST(JournalLog, AJournalMadeElsewhereStartsAnew) {
-  World world;
-  world.open();
-  world.write({5});
-  ASSERT_EQ(world.advance_error(), "");
-  world.touched();
-  JournalWriter other(world.device, scattered_runs(), {});
-  other.set_tail(1, 1);
-  const JournalWrite write{6, stamped_block(6)};
-  other.write({&write, 1});
-  ASSERT_TRUE(world.log.advance(world.device, other.runs()));
-  EXPECT_THAT(world.touched(), ElementsAre(5, 6));
-  EXPECT_EQ(world.log.find(BlockNo{6})->at, BlockNo{202});
-}
-
-TEST(JournalLog, AnotherUuidStartsAnew) {
-  World world;
-  world.open();
-  const uint32_t first = world.write({5});
-  ASSERT_EQ(world.advance_error(), "");
-  world.touched();
-  world.journal.uuid[0] = std::byte{99};
-  world.journal.make_superblock();
-  store_be32(world.journal.block(first), 12, 6);
-  ASSERT_EQ(world.advance_error(), "");
-  EXPECT_THAT(world.touched(), ElementsAre(5, 6));
-}
-
-TEST(JournalLog, ATailThatMovesBackStartsAnew) {
-  World world;
-  world.open();
-  const uint32_t first = world.write({5});
-  const uint32_t second = world.write({6});
-  world.journal.set_tail(2, second);
-  ASSERT_EQ(world.advance_error(), "");
-  EXPECT_THAT(world.touched(), ElementsAre(6));
-  world.journal.set_tail(1, first);
-  ASSERT_EQ(world.advance_error(), "");
-  EXPECT_TRUE(world.shows(5, 1) && world.shows(6, 2));
-}
-
-TEST(JournalLog, AnotherTransactionOfTheSameNumberElsewhereStartsAnew) {
-  World world;
-  world.open();
-  world.write({5});
-  ASSERT_EQ(world.advance_error(), "");
-  world.touched();
-  world.journal.id = 1;
-  world.journal.head = 12;
-  world.open();
-  world.write({6});
-  ASSERT_EQ(world.advance_error(), "");
-  EXPECT_THAT(world.touched(), ElementsAre(5, 6));
-}
-
-TEST(JournalLog, AKeptTransactionWithoutItsCommitStartsAnew) {
-  World world;
-  world.open();
-  world.write({5});
-  const uint32_t second = world.write({6});
-  ASSERT_EQ(world.advance_error(), "");
-  world.touched();
-  std::ranges::fill(world.journal.block(second + 2), std::byte{});
-  ASSERT_EQ(world.advance_error(), "");
-  EXPECT_EQ(world.log.last_transaction(), 1U);
-  EXPECT_TRUE(world.shows(5, 1) && world.is_in_place(6));
-  EXPECT_THAT(world.touched(), ElementsAre(5, 6));
-}
-
-TEST(JournalLog, AnotherBlockWhereTheLastCommitWasStartsAnew) {
-  // It is a descriptor, or another transaction's.
-  for (const auto& [offset, value] : {std::pair(4U, 1U), {8U, 7U}}) {
-    World world;
-    world.open();
-    world.write({5});
-    const uint32_t second = world.write({6});
-    ASSERT_EQ(world.advance_error(), "");
-    store_be32(world.journal.block(second + 2), offset, value);
-    ASSERT_EQ(world.advance_error(), "");
-    EXPECT_EQ(world.log.last_transaction(), 1U);
-    EXPECT_TRUE(world.shows(5, 1) && world.is_in_place(6));
-  }
-}
-
-TEST(JournalLog, FeaturesThatTheGuestSetsLaterAreForWhatComesThen) {
-  World world;
-  world.open();
-  world.write({5, 6});
-  ASSERT_EQ(world.advance_error(), "");
-  for (const char* name : {"plain64", "v2", "v3_64", "v1"}) {
-    world.journal.set_kind(kind_named(name));
-    world.journal.make_superblock();
-    const uint32_t id = world.journal.id;
-    world.write({7, 8});
-    ASSERT_EQ(world.advance_error(), "") << name;
-    EXPECT_TRUE(world.shows(5, 1) && world.shows(6, 1)) << name;
-    EXPECT_TRUE(world.shows(7, id) && world.shows(8, id)) << name;
-  }
-}
-
 }  // namespace
 }  // namespace ovl
