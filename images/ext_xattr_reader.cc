@@ -10,6 +10,8 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
+#include <vector>
 
 #include "images/acl.h"
 
@@ -118,17 +120,35 @@ bool is_end(std::span<const std::byte> entries, size_t at) {
   return word == 0;
 }
 
-// Entries are packed from `first`; offsets of values count from `area`.
+// No byte is of two values, or of one and the entries: so what is read is
+// never larger than the area.
+Status check_values(std::vector<std::span<const std::byte>> values,
+                    const std::byte* entries_end) {
+  std::ranges::sort(values, {}, [](const auto& value) { return value.data(); });
+  for (const auto value : values) {
+    if (value.data() < entries_end)
+      return bad("a value overlaps another one, or the entries");
+    entries_end = value.data() + value.size();
+  }
+  return {};
+}
+
+// Entries are packed from `first`, with zeros behind the last; offsets of
+// values count from `area`.
 Status read_entries(std::span<const std::byte> area, size_t first,
                     XattrSet& set) {
+  std::vector<std::span<const std::byte>> values;
   size_t at = first;
   while (!is_end(area, at)) {
     const EntryAt entry = OVL_TRY(read_entry(area, at));
     const auto value = OVL_TRY(value_of(entry, area));
     OVL_TRY(add_xattr(set, entry.fields.e_name_index, entry.name, value));
+    if (!value.empty())
+      values.push_back(value);
     at = entry.next;
   }
-  return {};
+  const size_t end = std::min(area.size(), at + sizeof(uint32_t));
+  return check_values(std::move(values), area.data() + end);
 }
 
 }  // namespace

@@ -40,7 +40,7 @@ void BlockOwners::add(Ino ino, const Mapping& mapping) {
         });
 }
 
-void BlockOwners::remove(const Mapping& mapping) {
+void BlockOwners::remove(Ino ino, const Mapping& mapping) {
   for (const MapRun& run : mapping)
     for_each_part(
         run, kChunk, [&](uint32_t chunk, uint32_t first, uint32_t, uint32_t) {
@@ -48,8 +48,10 @@ void BlockOwners::remove(const Mapping& mapping) {
           if (at == chunks_.end())
             return;
           std::vector<Part>& parts = at->second;
-          const auto part =
-              std::ranges::lower_bound(parts, first, {}, &Part::first);
+          const auto part = std::ranges::find_if(
+              std::ranges::lower_bound(parts, first, {}, &Part::first),
+              parts.end(),
+              [ino](const Part& each) { return each.ino == to_int(ino); });
           if (part != parts.end() && part->first == first)
             parts.erase(part);
           if (parts.empty())

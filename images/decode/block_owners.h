@@ -16,10 +16,11 @@ namespace ovl {
 
 class BlockOwners {
  public:
-  /// REQUIRES: nobody owns blocks of `mapping`.
+  /// Blocks change hands one inode at a time: between add() for the one and
+  /// remove() for the other they are of both, and find() is not to be called.
   void add(Ino ino, const Mapping& mapping);
   /// REQUIRES: add(ino, mapping) was called.
-  void remove(const Mapping& mapping);
+  void remove(Ino ino, const Mapping& mapping);
 
   struct Owner {
     Ino ino{};

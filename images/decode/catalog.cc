@@ -65,7 +65,7 @@ void Catalog::forget(Ino ino) {
     return;
   const Entry& entry = at->second;
   if (!entry.has_base_mapping)
-    owners_.remove(entry.mapping.get());
+    owners_.remove(ino, entry.mapping.get());
   if (entry.inode.xattr_block != 0)
     xattr_users_.erase({entry.inode.xattr_block, to_int(ino)});
   const auto base_xattrs = base_xattr_block(ino);

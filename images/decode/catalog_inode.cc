@@ -10,6 +10,8 @@
 #include <fmt/format.h>
 
 #include "fsengine/base/little_endian.h"
+#include "images/decode/mapping.h"
+#include "images/ext_xattr_reader.h"
 
 namespace ovl {
 
@@ -59,6 +61,11 @@ Status check_plausible(const ExtInode& inode) {
   return {};
 }
 
+// The same bytes may be pointers, extents, or the target of a symlink.
+uint64_t form_of(const ExtInode& inode) {
+  return (has_mapping(inode) ? 1 : 0) | (inode.has_extents() ? 2 : 0);
+}
+
 // The header of the block is left out: it counts the inodes that share it.
 Result<uint64_t> hash_of_xattrs(const BlockSource& view,
                                 const ExtInode& inode) {
@@ -74,6 +81,7 @@ Result<uint64_t> hash_of_xattrs(const BlockSource& view,
     return fail(EUCLEAN, "its attributes are not on the device");
   std::array<std::byte, kBlockSize> bytes;
   OVL_TRY(view.read(block * kBlockSize, bytes));
+  OVL_TRY(xattr_block_users(bytes));
   return hash_of(std::span(bytes).subspan(sizeof(ext2_ext_attr_header)), hash);
 }
 
@@ -116,7 +124,7 @@ Result<CatalogInode> describe_inode(const BlockSource& view,
   out.mtime_sec = inode.mtime().sec;
   out.mtime_nsec = inode.mtime().nsec;
   out.xattr_hash = OVL_TRY(hash_of_xattrs(view, inode));
-  out.pointer_hash = hash_of(inode.pointers(), 0);
+  out.pointer_hash = hash_of(inode.pointers(), form_of(inode));
   out.generation = inode.generation();
   out.said_generation = inode.generation();
   out.uid = inode.uid();

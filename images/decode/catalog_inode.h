@@ -14,8 +14,9 @@ namespace ovl {
 struct CatalogInode {
   uint64_t size = 0;
   int64_t mtime_sec = 0;
-  uint64_t xattr_hash = 0;       // of all attributes' bytes; 0: none
-  uint64_t pointer_hash = 0;     // of pointers, extents or a fast target
+  uint64_t xattr_hash = 0;  // of all attributes' bytes; 0: none
+  // Of pointers, extents or a fast target, and of which of them it is.
+  uint64_t pointer_hash = 0;
   uint32_t generation = 0;       // of the object
   uint32_t said_generation = 0;  // the inode's, which chattr(1) can set
   uint32_t mtime_nsec = 0;

@@ -110,7 +110,6 @@ Status Builder::read_xattrs(const InodeChange& change,
   if (block != 0) {
     std::array<std::byte, kBlockSize> bytes;
     OVL_TRY(view_.read(block * kBlockSize, bytes));
-    OVL_TRY(xattr_block_users(bytes));
     OVL_TRY(read_block_xattrs(bytes, set));
   }
   OVL_TRY(sort_xattrs(set));

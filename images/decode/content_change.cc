@@ -89,18 +89,15 @@ void add_moved(const InodeChange& change, const Mapping& mapping,
 // Whatever was written where it was, and still is content there.
 void add_written(const InodeChange& change, const Mapping& mapping,
                  RangeList& out) {
+  const auto maps = std::ranges::find(mapping, RunKind::kMap, &MapRun::kind);
   for (const MapRun& written : change.written) {
     const uint64_t first = written.file_block;
     const uint64_t end = first + written.count;
-    auto run = std::ranges::upper_bound(
-        mapping.begin(),
-        std::ranges::find(mapping, RunKind::kMap, &MapRun::kind), first, {},
-        &MapRun::file_block);
+    auto run = std::ranges::upper_bound(mapping.begin(), maps, first, {},
+                                        &MapRun::file_block);
     if (run != mapping.begin())
       --run;
-    for (; run != mapping.end() && run->kind != RunKind::kMap &&
-           run->file_block < end;
-         ++run) {
+    for (; run != maps && run->file_block < end; ++run) {
       const uint64_t from = std::max<uint64_t>(run->file_block, first);
       const uint64_t to =
           std::min<uint64_t>(uint64_t{run->file_block} + run->count, end);

@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
+#include <utility>
 
 #include <fmt/format.h>
 
@@ -35,10 +36,12 @@ std::vector<MappedRun> runs_of(const Mapping& mapping) {
 }
 
 // Fields of the superblock that say where everything is.
-constexpr size_t kGeometryFields[] = {
-    offsetof(ext2_super_block, s_inodes_count),
-    offsetof(ext2_super_block, s_blocks_count),
-    offsetof(ext2_super_block, s_inodes_per_group),
+constexpr std::pair<size_t, size_t> kGeometryFields[] = {
+    {offsetof(ext2_super_block, s_inodes_count), sizeof(uint32_t)},
+    {offsetof(ext2_super_block, s_blocks_count), sizeof(uint32_t)},
+    {offsetof(ext2_super_block, s_blocks_count_hi), sizeof(uint32_t)},
+    {offsetof(ext2_super_block, s_inodes_per_group), sizeof(uint32_t)},
+    {offsetof(ext2_super_block, s_desc_size), sizeof(uint16_t)},
 };
 
 }  // namespace
@@ -83,8 +86,14 @@ Result<Changes> Decoder::decode(const BlockSource& device,
 Result<FsMode> Decoder::look_at(const BlockSource& device,
                                 Stillness stillness) {
   const FsMode mode = OVL_TRY(read_mode(device, image_.uuid()));
-  OVL_TRY(advance_journal(device).in("journal"));
+  const bool has_journal = OVL_TRY(check_journal(device).in("journal"));
+  if (has_journal)
+    OVL_TRY(advance_journal(device).in("journal"));
+  else
+    forget_journal();
   if (mode == FsMode::kJournal) {
+    if (!has_journal)
+      return fail(EUCLEAN, "its journal is to be replayed, and it has none");
     const CommittedView view(device, journal_);
     OVL_TRY(read_mode(view, image_.uuid()));
     return mode;
@@ -96,15 +105,31 @@ Result<FsMode> Decoder::look_at(const BlockSource& device,
   return mode;
 }
 
+// tune2fs(8) can take it away, and make one that is elsewhere.
+Result<bool> Decoder::check_journal(const BlockSource& device) {
+  std::array<std::byte, sizeof(ext2_super_block)> super;
+  OVL_TRY(device.read(SUPERBLOCK_OFFSET, super));
+  const auto field = [&super](size_t offset) {
+    return load_le<uint32_t>(super, offset);
+  };
+  if ((field(offsetof(ext2_super_block, s_feature_compat)) &
+       EXT3_FEATURE_COMPAT_HAS_JOURNAL) == 0)
+    return false;
+  if (field(offsetof(ext2_super_block, s_journal_inum)) != EXT2_JOURNAL_INO ||
+      field(offsetof(ext2_super_block, s_journal_dev)) != 0)
+    return fail(ENOTSUP, "it is not in inode 8");
+  return true;
+}
+
+// What had a copy in it is in place.
+void Decoder::forget_journal() {
+  for (auto copy = journal_.next_copy(BlockNo{}); copy;
+       copy = journal_.next_copy(BlockNo{to_int(*copy) + 1}))
+    touched_.add(*copy, 1);
+  journal_ = JournalLog();
+}
+
 Status Decoder::advance_journal(const BlockSource& device) {
-  std::array<std::byte, sizeof(uint32_t)> compat;
-  OVL_TRY(device.read(
-      SUPERBLOCK_OFFSET + offsetof(ext2_super_block, s_feature_compat),
-      compat));
-  const bool has_journal =
-      (load_le<uint32_t>(compat, 0) & EXT3_FEATURE_COMPAT_HAS_JOURNAL) != 0;
-  if (!has_journal)
-    return {};
   OVL_TRY(find_journal(device));
   OVL_TRY(journal_.advance(device, runs_of(journal_mapping_)));
   for (const BlockNo block : journal_.take_touched())
@@ -187,8 +212,8 @@ Status Decoder::check_geometry(const BlockSource& view,
                         base.begin() + ptrdiff_t(offset));
     };
     if (to_int(block) == 0) {
-      for (const size_t field : kGeometryFields)
-        if (!same(SUPERBLOCK_OFFSET + field, sizeof(uint32_t)))
+      for (const auto& [field, length] : kGeometryFields)
+        if (!same(SUPERBLOCK_OFFSET + field, length))
           return moved();
       continue;
     }

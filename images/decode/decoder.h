@@ -68,6 +68,8 @@ class Decoder {
   struct Pending;
 
   Result<FsMode> look_at(const BlockSource& device, Stillness stillness);
+  static Result<bool> check_journal(const BlockSource& device);
+  void forget_journal();
   Status advance_journal(const BlockSource& device);
   Status find_journal(const BlockSource& device);
   Status check_geometry(const BlockSource& view,

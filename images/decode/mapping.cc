@@ -6,6 +6,7 @@
 
 #include <ext2fs/ext2fs.h>
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 
@@ -23,7 +24,7 @@ constexpr uint16_t kExtentMagic = 0xf30a;
 constexpr uint32_t kExtentBytes = 12;  // header, index and extent alike
 constexpr uint32_t kMaxDepth = 5;
 constexpr uint32_t kMaxInitialized = 32768;
-constexpr uint64_t kMaxFileBlocks = uint64_t{1} << 32;
+constexpr uint64_t kMaxFileBlocks = UINT32_MAX;  // the last number is none's
 constexpr uint32_t kPointers = kBlockSize / sizeof(uint32_t);
 
 void append(Mapping& mapping, const MapRun& run) {
@@ -181,6 +182,20 @@ Mapping MappingReader::take() {
 bool has_mapping(const ExtInode& inode) {
   return S_ISREG(inode.mode()) || S_ISDIR(inode.mode()) ||
          (S_ISLNK(inode.mode()) && !inode.is_fast_symlink());
+}
+
+std::optional<BlockNo> data_block(const Mapping& mapping, uint64_t file_block) {
+  const auto maps = std::ranges::partition_point(
+      mapping, [](const MapRun& run) { return run.kind != RunKind::kMap; });
+  const auto next = std::ranges::upper_bound(mapping.begin(), maps, file_block,
+                                             {}, &MapRun::file_block);
+  if (next == mapping.begin())
+    return std::nullopt;
+  const MapRun& run = *std::prev(next);
+  const uint64_t into = file_block - run.file_block;
+  if (into >= run.count || run.kind != RunKind::kData)
+    return std::nullopt;
+  return BlockNo{run.device + into};
 }
 
 Result<Mapping> read_mapping(const BlockSource& device, const ExtInode& inode,

@@ -7,6 +7,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <optional>
 #include <vector>
 
 #include "fsengine/base/block_source.h"
@@ -34,6 +35,9 @@ struct MapRun {
 
 /// Those of the file, in file order; then kMap ones.
 using Mapping = std::vector<MapRun>;
+
+/// Where block `file_block` is, if it has data. O(log runs).
+std::optional<BlockNo> data_block(const Mapping& mapping, uint64_t file_block);
 
 /// Agrees to each run of blocks before it is followed, so that whoever claims
 /// blocks bounds the work.

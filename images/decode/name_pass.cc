@@ -140,12 +140,7 @@ Status NamePass::compare_mapped(InodeChange& change, bool was, bool is) {
     for (uint32_t i = 0; i < run.count; ++i) {
       const uint64_t file_block = uint64_t{run.file_block} + i;
       const BlockNo block{uint64_t{run.device} + i};
-      const auto stays = std::ranges::find_if(now, [&](const MapRun& mapped) {
-        return mapped.kind == RunKind::kData &&
-               file_block - mapped.file_block < mapped.count &&
-               to_int(block) - mapped.device == file_block - mapped.file_block;
-      });
-      if (stays != now.end())
+      if (data_block(now, file_block) == block)
         OVL_TRY(compare_block(change, file_block, block, block));
     }
   return {};

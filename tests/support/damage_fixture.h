@@ -85,9 +85,11 @@ class DamageFixture : public DecoderFixture {
   }
 
   /// `damage` is refused with `words`, and nothing of it stays: without it
-  /// another change is told alone.
+  /// another change is told alone, but for `rewritten` files whose content was
+  /// written and is as it was.
   void expect_refused(const std::string& words,
-                      const std::function<void()>& damage) {
+                      const std::function<void()>& damage,
+                      size_t rewritten = 0) {
     const MemoryDevice sound = *device_;
     damage();
     const Error mounted = mounted_error();
@@ -103,9 +105,11 @@ class DamageFixture : public DecoderFixture {
       inode.i_mode ^= 0200;
       mode = inode.i_mode;
     });
-    EXPECT_THAT(lines(take_mounted()),
-                testing::ElementsAre(
-                    fmt::format("changed {} {:o} mode", to_int(other), mode)));
+    EXPECT_THAT(
+        lines(take_mounted()),
+        testing::AllOf(testing::SizeIs(1 + rewritten),
+                       testing::Contains(fmt::format("changed {} {:o} mode",
+                                                     to_int(other), mode))));
     EXPECT_TRUE(take().empty());
   }
 
