@@ -34,12 +34,13 @@ struct InodeRecord {
   uint32_t rdev;
   uint32_t parent;
   uint32_t runs;
+  uint32_t said_generation;
   uint16_t mode;
   uint16_t links;
   uint8_t has_base_mapping;
-  uint8_t zero[3];
+  uint8_t zero[7];
 };
-static_assert(sizeof(InodeRecord) == 80);
+static_assert(sizeof(InodeRecord) == 88);
 
 struct RunRecord {
   uint32_t file_block;
@@ -84,6 +85,7 @@ InodeRecord record_of(Ino ino, const InodeState& state) {
   record.rdev = inode.rdev;
   record.parent = inode.parent;
   record.runs = static_cast<uint32_t>(state.mapping.size());
+  record.said_generation = inode.said_generation;
   record.mode = inode.mode;
   record.links = inode.links;
   record.has_base_mapping = state.has_base_mapping ? 1 : 0;
@@ -104,6 +106,7 @@ CatalogInode inode_of(const InodeRecord& record) {
   inode.xattr_block = record.xattr_block;
   inode.rdev = record.rdev;
   inode.parent = record.parent;
+  inode.said_generation = record.said_generation;
   inode.mode = record.mode;
   inode.links = record.links;
   return inode;

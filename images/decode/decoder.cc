@@ -238,8 +238,8 @@ CatalogDelta Decoder::accept() {
     catalog_.set_names(block, std::move(names));
   }
   std::ranges::sort(delta.names);
-  const auto twice = std::ranges::unique(delta.names);
-  delta.names.erase(twice.begin(), twice.end());
+  delta.names.erase(std::unique(delta.names.begin(), delta.names.end()),
+                    delta.names.end());
   pending_.reset();
   written_.clear();
   touched_.clear();
