@@ -15,6 +15,8 @@ trap 'rm -rf "$dir"' EXIT
 DESTDIR=$dir/root cmake --install "$build" >/dev/null
 plugin=$dir/root$plugindir/nbdkit-ovl-plugin.so
 find "$dir/root" -name nbdkit-ovl-plugin.1 | grep -q /man1/
+find "$dir/root" -name ovl.1 | grep -q /man1/
+"$(find "$dir/root" -type f -name ovl -perm -100)" decode --help >/dev/null
 
 mkdir "$dir/tree"
 echo hello >"$dir/tree/greeting"
