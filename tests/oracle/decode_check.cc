@@ -33,7 +33,7 @@ Status DecodeCheck::step(size_t position, const CheckPlan& plan) {
   ++counts_.decoded;
   if (!is_decoded) {
     ++counts_.not_yet;
-    if (plan.sealed.contains(position))
+    if (plan.sealed.contains(position) || OVL_TRY(decoding_.is_in_use()))
       return fail(EBUSY, "it was not decoded");
     return {};
   }

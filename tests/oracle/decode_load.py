@@ -91,9 +91,8 @@ class Story:
                       f"trace={self.traces[-1]}", plugin=RECORDER)
 
     def session(self, loads):
-        options = self.options + ",commit=1"
         with self.server() as server, \
-                server.mounted(self.mount_type, options) as root:
+                server.mounted(self.mount_type, self.options) as root:
             done = decode_loads.run(root, loads, self.rng.getrandbits(32))
         if done.has_extents is not None:
             check(done.has_extents == (self.args.type == "ext4"),

@@ -53,6 +53,9 @@ struct Options {
   }
 };
 
+// Decoded besides, though the kernel is not asked.
+constexpr size_t kMorePositions = 150;
+
 using Random = std::mt19937_64;
 
 Positions sample(const Positions& from, size_t count, Random& random) {
@@ -75,14 +78,21 @@ Status make(const Options& options) {
   return lower->write_to(options.raw);
 }
 
-// Somewhere in the second half, so that there was work.
+// Not in an earlier trace: a repair may be among them, and where that is cut
+// no kernel goes on.
+Result<size_t> choose_cut(const Options& options, size_t all) {
+  std::vector<std::string> earlier = options.traces;
+  earlier.pop_back();
+  const size_t first = OVL_TRY(Trace::open(earlier)).records().size();
+  Random random(options.seed);
+  return std::uniform_int_distribution<size_t>(first, all)(random);
+}
+
 Status cut(const Options& options) {
   const auto lower = OVL_TRY(LowerImage::open(options.lower, options.image()));
   const Trace trace = OVL_TRY(Trace::open(options.traces));
   const size_t all = trace.records().size();
-  Random random(options.seed);
-  const size_t position =
-      std::uniform_int_distribution<size_t>(all - all / 2, all)(random);
+  const size_t position = OVL_TRY(choose_cut(options, all));
   auto kept = OVL_TRY(TraceWriter::create(options.kept));
   const auto device = OVL_TRY(RawDevice::create(options.raw, *lower, trace));
   OVL_TRY(device->go_to(position, [](const TraceRecord&) {}));
@@ -108,6 +118,7 @@ CheckPlan plan_of(const Options& options, const LowerImage& lower,
     plan.asked.insert(some.begin(), some.end());
   };
   add(commits);
+  add(sample(all_positions(trace), kMorePositions, random));
   ask(sample(commits, options.commits, random));
   ask(between);
   ask(ends);

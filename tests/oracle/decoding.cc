@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "tests/oracle/decoding.h"
 
+#include <array>
 #include <cerrno>
 #include <filesystem>
 
@@ -8,6 +9,12 @@
 #include "tests/support/replayed_tree.h"
 
 namespace ovl {
+namespace {
+
+constexpr uint64_t kIncompatFeatures = 1024 + 0x60;  // in the superblock
+constexpr uint8_t kNeedsRecovery = 4;
+
+}  // namespace
 
 Decoding::Decoding(LowerImage& base, const Trace& trace,
                    std::unique_ptr<RawDevice> device, DecodedTree tree)
@@ -15,7 +22,8 @@ Decoding::Decoding(LowerImage& base, const Trace& trace,
       trace_(trace),
       device_(std::move(device)),
       tree_(std::move(tree)),
-      decoder_(std::make_unique<Decoder>(Catalog(base_))) {}
+      decoder_(std::make_unique<Decoder>(Catalog(base_))),
+      history_(decoder_->catalog()) {}
 
 Result<std::unique_ptr<Decoding>> Decoding::start(const std::string& directory,
                                                   LowerImage& base,
@@ -57,6 +65,7 @@ Result<bool> Decoding::step(size_t position) {
   // Two positions may be of one state; those of the log are all different.
   OVL_TRY(kept_->keep(catalog(), delta,
                       {position + 1, decoder_->last_transaction()}));
+  OVL_TRY(history_.check(decoded, catalog()));
   const auto open_file = [this](Ino ino) { return decoder_->open_file(ino); };
   OVL_TRY(tree_.apply(decoded, open_file).in("apply"));
   decoded_ = position;
@@ -65,9 +74,11 @@ Result<bool> Decoding::step(size_t position) {
 
 Status Decoding::crash_at(size_t position) {
   DecodedTree tree = tree_;
+  BlockHistory history = history_;
   const size_t decoded = decoded_;
   OVL_TRY(step(position));
   tree_ = std::move(tree);
+  history_ = std::move(history);
   decoded_ = decoded;
   return restart();
 }
@@ -81,8 +92,26 @@ Status Decoding::restart() {
   return {};
 }
 
+Result<bool> Decoding::is_in_use() const {
+  std::array<std::byte, 1> features;
+  OVL_TRY(device_->read(kIncompatFeatures, features));
+  return (std::to_integer<uint8_t>(features[0]) & kNeedsRecovery) != 0;
+}
+
+std::string Decoding::nameless() const {
+  std::vector<uint32_t> inodes;
+  catalog().for_each_inode(
+      [&](Ino ino, const CatalogInode& inode, const auto&...) {
+        if (!inode.is_free() && inode.links == 0)
+          inodes.push_back(to_int(ino));
+      });
+  return nameless_line(std::move(inodes));
+}
+
 Result<std::vector<std::string>> Decoding::lines() const {
-  return manifest_lines(tree_.manifest(), {.holes = true});
+  auto lines = OVL_TRY(manifest_lines(tree_.manifest(), {.holes = true}));
+  lines.push_back(nameless());
+  return lines;
 }
 
 }  // namespace ovl

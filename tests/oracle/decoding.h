@@ -11,6 +11,7 @@
 #include "fsengine/base/result.h"
 #include "images/decode/base_state.h"
 #include "images/decode/decoder.h"
+#include "tests/oracle/block_history.h"
 #include "tests/oracle/kept_catalog.h"
 #include "tests/support/decoded_tree.h"
 #include "tests/support/lower_image.h"
@@ -39,8 +40,11 @@ class Decoding {
   /// what was written since the last decode that the mark tells of.
   Status restart();
 
-  /// The decoded tree's manifest, holes included.
+  /// The decoded tree's manifest, holes included, and a nameless_line.
   Result<std::vector<std::string>> lines() const;
+
+  /// Does the file system want its journal replayed?
+  Result<bool> is_in_use() const;
 
   const Catalog& catalog() const { return decoder_->catalog(); }
   int file() const { return device_->file(); }
@@ -50,6 +54,7 @@ class Decoding {
            std::unique_ptr<RawDevice> device, DecodedTree tree);
   Result<bool> step(size_t position);
   void note(const TraceRecord& record);
+  std::string nameless() const;
 
   const BaseState base_;
   const Trace& trace_;
@@ -57,6 +62,7 @@ class Decoding {
   DecodedTree tree_;
   std::unique_ptr<KeptCatalog> kept_;
   std::unique_ptr<Decoder> decoder_;
+  BlockHistory history_;
   size_t decoded_ = 0;  // the position that the tree is of
   Decoder::Stillness stillness_ = Decoder::Stillness::kStill;
 };

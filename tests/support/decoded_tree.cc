@@ -68,6 +68,29 @@ Status check_attributes(const ObjectChange& change, const Attributes& before) {
   return {};
 }
 
+bool says_something(const ObjectChange& change) {
+  return change.kind != ObjectChange::Kind::kChanged ||
+         change.attributes_changed != 0 || change.xattrs || change.target ||
+         change.content;
+}
+
+Status check_order(const Changes& changes) {
+  using Kind = ObjectChange::Kind;
+  const ObjectChange* last = nullptr;
+  for (const ObjectChange& change : changes.objects) {
+    const bool is_next =
+        last == nullptr || last->id.ino < change.id.ino ||
+        (last->id.ino == change.id.ino && last->kind == Kind::kGone &&
+         change.kind == Kind::kMade);
+    if (!is_next)
+      return wrong(change.id, "out of order");
+    if (!says_something(change))
+      return wrong(change.id, "a change of nothing");
+    last = &change;
+  }
+  return {};
+}
+
 bool is_dir(const ObjectId& id) {
   return S_ISDIR(id.type);
 }
@@ -110,6 +133,7 @@ Status DecodedTree::add_base_names(LowerImage& base, const ObjectId& directory,
 }
 
 Status DecodedTree::apply(const Changes& changes, const OpenFile& open_file) {
+  OVL_TRY(check_order(changes));
   OVL_TRY(add_made(changes));
   OVL_TRY(apply_names(changes.names));
   for (const ObjectChange& change : changes.objects)

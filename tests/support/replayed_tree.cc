@@ -7,11 +7,16 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstdio>
 #include <cstdlib>
 #include <memory>
+#include <regex>
 #include <sstream>
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include "tests/support/host_manifest.h"
 #include "tests/support/image_file.h"
@@ -48,10 +53,10 @@ Status copy_data(int raw, int to) {
   }
 }
 
-Status run_ok(const std::string& command, int most_status) {
-  const ProgramResult done = run_program(command);
+Result<std::string> run_ok(const std::string& command, int most_status) {
+  ProgramResult done = run_program(command);
   if (done.status >= 0 && done.status <= most_status)
-    return {};
+    return std::move(done.output);
   return fail(EIO, command + ": exit status " + std::to_string(done.status) +
                        "\n" + done.output);
 }
@@ -78,10 +83,12 @@ ReplayedTree::ReplayedTree(const std::string& directory)
 }
 
 Result<std::vector<std::string>> ReplayedTree::read() const {
-  OVL_TRY(replay());
+  std::string nameless = OVL_TRY(replay());
   OVL_TRY(run_ok("mount -o loop,ro " + image_ + " " + mount_, 0));
-  auto lines = read_mounted();
+  auto seen = read_mounted();
   OVL_TRY(unmount(mount_));
+  auto lines = OVL_TRY(std::move(seen));
+  lines.push_back(std::move(nameless));
   return lines;
 }
 
@@ -95,10 +102,17 @@ Status ReplayedTree::copy(int raw) const {
   return copy_data(raw, to.get());
 }
 
-// No more than the journal: what e2fsck would mend is what the kernel, and the
-// decoder, must cope with.
-Status ReplayedTree::replay() const {
-  return run_ok("e2fsck -E journal_only -fy " + image_, kCorrected);
+// No more than the journal and the orphans, which e2fsck names: what it would
+// mend besides is what the kernel, and the decoder, must cope with.
+Result<std::string> ReplayedTree::replay() const {
+  const std::string said =
+      OVL_TRY(run_ok("e2fsck -E journal_only -fy " + image_, kCorrected));
+  static const std::regex kOrphan("Clearing orphaned inode ([0-9]+)");
+  std::vector<uint32_t> inodes;
+  for (std::sregex_iterator at(said.begin(), said.end(), kOrphan), end;
+       at != end; ++at)
+    inodes.push_back(static_cast<uint32_t>(std::stoul((*at)[1])));
+  return nameless_line(std::move(inodes));
 }
 
 Result<std::vector<std::string>> ReplayedTree::read_mounted() const {
@@ -108,6 +122,11 @@ Result<std::vector<std::string>> ReplayedTree::read_mounted() const {
   scan.links_once = true;
   Manifest manifest = OVL_TRY(scan_host_tree(scan));
   return manifest_lines(std::move(manifest), {.holes = true});
+}
+
+std::string nameless_line(std::vector<uint32_t> inodes) {
+  std::ranges::sort(inodes);
+  return fmt::format("nameless {}", fmt::join(inodes, ","));
 }
 
 Result<std::vector<std::string>> manifest_lines(Manifest manifest,

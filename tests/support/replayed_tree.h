@@ -24,16 +24,19 @@ class ReplayedTree {
   Status copy(int raw) const;
 
   /// The manifest of what the last copy holds, without lost+found, holes
-  /// included. REQUIRES: once after each copy.
+  /// included, and a nameless_line. REQUIRES: once after each copy.
   Result<std::vector<std::string>> read() const;
 
  private:
-  Status replay() const;
+  Result<std::string> replay() const;
   Result<std::vector<std::string>> read_mounted() const;
 
   const std::string image_;
   const std::string mount_;
 };
+
+/// Tells of inodes that are in use without a name.
+std::string nameless_line(std::vector<uint32_t> inodes);
 
 /// The lines of a manifest, for comparing.
 Result<std::vector<std::string>> manifest_lines(Manifest manifest,

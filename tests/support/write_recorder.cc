@@ -79,8 +79,9 @@ ovl::Status carry_out(const ovl::TraceRecord& record) {
   return recorder.trace->append(record);
 }
 
-// A client that has left has nothing under way, as after a flush.
-void recorder_close(void*) {
+// All clients have left and nothing is under way, as after a flush, which a
+// client that mounts without barriers does not send.
+void recorder_cleanup() {
   answer(carry_out({}));
 }
 
@@ -145,7 +146,7 @@ nbdkit_plugin make_plugin() {
   plugin.config = recorder_config;
   plugin.get_ready = recorder_get_ready;
   plugin.open = recorder_open;
-  plugin.close = recorder_close;
+  plugin.cleanup = recorder_cleanup;
   plugin.get_size = recorder_get_size;
   plugin.can_write = recorder_yes;
   plugin.can_flush = recorder_yes;
