@@ -34,7 +34,7 @@ from ovltest import Server, check, run, say  # noqa: E402
 
 RECORDER = ovltest.BUILD / "tests" / "write_recorder.so"
 ORACLE = ovltest.BUILD / "tests" / "decode_oracle"
-SMALL, LARGE = "100M", "2100M"  # with a journal of 4 MiB, of 64 MiB
+SMALL, LARGE = "126M", "2100M"  # with a journal of 4 MiB, of 64 MiB
 
 # Name: size of the device, type to mount it as, options.
 MOUNTS = {

@@ -286,7 +286,7 @@ class Loads:
                 os.utime(path, ns=(when, when))
 
     def flags(self):
-        """chattr +i and +a; both keep some things from being done."""
+        """chattr +i and +a, which keep some things from being done; +A, +S."""
         where = self.fresh("flagged")
         for number in range(self.count(6)):
             path = os.path.join(where, f"f{number}")
@@ -298,6 +298,11 @@ class Loads:
             kernel.sync_fs(self.root)
             if number % 3:
                 kernel.change_flags(path, off=flag)
+        for path in (where, self.at("attributes"), self.at("shapes", "large"),
+                     os.path.join(where, "f2")):
+            kernel.change_flags(path, on=self.rng.choice(
+                (kernel.NO_ATIME, kernel.SYNCHRONOUS)),
+                off=kernel.IMMUTABLE | kernel.NO_ATIME)
         kernel.change_flags(where, on=kernel.APPEND_ONLY)
         write(os.path.join(where, "more"), b"m")
         kernel.sync_fs(self.root)
@@ -437,8 +442,10 @@ class Loads:
                     os.rename(moved, self.at("share", f"again{number}"))
 
     def anything(self):
-        """Operations at random."""
-        Ops(self.rng.getrandbits(32), self.at("share")).run(self.count(150))
+        """Operations at random; the device is small."""
+        ops = Ops(self.rng.getrandbits(32), self.at("share"))
+        ops.LARGEST_FILE = 1 << 20
+        ops.run(self.count(150))
 
     def fill(self):
         """More than the journal holds, so that it goes around."""

@@ -109,7 +109,8 @@ std::string Decoding::nameless() const {
 }
 
 Result<std::vector<std::string>> Decoding::lines() const {
-  auto lines = OVL_TRY(manifest_lines(tree_.manifest(), {.holes = true}));
+  auto lines = OVL_TRY(
+      manifest_lines(tree_.manifest(), {.holes = true, .all_flags = true}));
   lines.push_back(nameless());
   return lines;
 }

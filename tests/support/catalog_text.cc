@@ -16,11 +16,12 @@ using Lines = std::vector<std::string>;
 std::string inode_line(Ino ino, const CatalogInode& inode) {
   return fmt::format(
       "inode {} {:o} links {} size {} mtime {}.{} owner {} {} generation {:x} "
-      "flags {:x} rdev {:x} parent {} pointers {:x} xattrs {:x} in {}",
+      "said {:x} flags {:x} rdev {:x} parent {} pointers {:x} xattrs {:x} in "
+      "{}",
       to_int(ino), inode.mode, inode.links, inode.size, inode.mtime_sec,
-      inode.mtime_nsec, inode.uid, inode.gid, inode.generation, inode.flags,
-      inode.rdev, inode.parent, inode.pointer_hash, inode.xattr_hash,
-      inode.xattr_block);
+      inode.mtime_nsec, inode.uid, inode.gid, inode.generation,
+      inode.said_generation, inode.flags, inode.rdev, inode.parent,
+      inode.pointer_hash, inode.xattr_hash, inode.xattr_block);
 }
 
 std::string runs_text(std::span<const MapRun> runs) {

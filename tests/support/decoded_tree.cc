@@ -259,6 +259,8 @@ void DecodedTree::list(const std::string& path, const ObjectId& id,
   entry.rdev_minor = attributes.rdev.minor_no();
   entry.is_immutable = (attributes.flags & kFlagImmutable) != 0;
   entry.is_append_only = (attributes.flags & kFlagAppend) != 0;
+  entry.is_no_atime = (attributes.flags & kFlagNoAtime) != 0;
+  entry.is_synchronous = (attributes.flags & kFlagSync) != 0;
   entry.link_key = {0, to_int(id.ino)};
   entry.xattrs = object.xattrs;
   entry.target = object.target;

@@ -138,6 +138,8 @@ void read_flags(int object, ManifestEntry& entry) {
     return;
   entry.is_immutable = (flags & FS_IMMUTABLE_FL) != 0;
   entry.is_append_only = (flags & FS_APPEND_FL) != 0;
+  entry.is_no_atime = (flags & FS_NOATIME_FL) != 0;
+  entry.is_synchronous = (flags & FS_SYNC_FL) != 0;
 }
 
 Status read_content(int root, ManifestEntry& entry) {

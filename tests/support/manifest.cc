@@ -113,8 +113,13 @@ std::string format_size(const ManifestEntry& entry) {
   return fmt::format("{}", entry.size);
 }
 
-std::string format_flags(const ManifestEntry& entry) {
+std::string format_flags(const ManifestEntry& entry,
+                         const ManifestFormat& format) {
   std::string out;
+  if (entry.is_no_atime && format.all_flags)
+    out += 'A';
+  if (entry.is_synchronous && format.all_flags)
+    out += 'S';
   if (entry.is_append_only)
     out += 'a';
   if (entry.is_immutable)
@@ -133,7 +138,7 @@ std::string format_line(const ManifestEntry& entry,
       type_letter(entry.mode), entry.mode & 07777, format_owner(entry, format),
       format_mtime(entry, format), format_rdev(entry), format_size(entry),
       link_group, format_xattrs(entry.xattrs), or_nothing(entry.target),
-      or_nothing(entry.content), format_flags(entry));
+      or_nothing(entry.content), format_flags(entry, format));
   if (format.holes)
     line += " " + format_runs(entry);
   return line + "\n";

@@ -69,6 +69,8 @@ struct ManifestEntry {
   std::string content;             // regular files: what ContentHasher says
   bool is_immutable = false;       // regular files and directories: chattr +i
   bool is_append_only = false;     // and +a
+  bool is_no_atime = false;        // +A, printed on request only
+  bool is_synchronous = false;     // and +S
   std::vector<DataRun> data_runs;  // regular files; printed on request only
 };
 
@@ -77,6 +79,7 @@ struct ManifestFormat {
   bool owner = true;       // false: uid and gid print as `-`
   bool root_mtime = true;  // false: the root's mtime prints as `-`
   bool holes = false;      // true: a field with the data runs is added
+  bool all_flags = false;  // true: A and S are among the flags, too
 };
 
 class Manifest {

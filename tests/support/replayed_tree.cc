@@ -121,7 +121,8 @@ Result<std::vector<std::string>> ReplayedTree::read_mounted() const {
   scan.exclude = {"lost+found"};
   scan.links_once = true;
   Manifest manifest = OVL_TRY(scan_host_tree(scan));
-  return manifest_lines(std::move(manifest), {.holes = true});
+  return manifest_lines(std::move(manifest),
+                        {.holes = true, .all_flags = true});
 }
 
 std::string nameless_line(std::vector<uint32_t> inodes) {
