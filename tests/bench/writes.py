@@ -5,9 +5,11 @@ disk, in the same run: through libnbd, and as root through a mount.
 
     tests/bench/writes.py [--runs N] [--json FILE] [--mib N] [--dir DIR]
 
-Prints, for each way of writing, what both reach and the ratio (above 1: ovl is
-faster), the best of the runs; then how long a restart takes with so much live
-log, and a trim of 100 GiB. Needs fio and nbdcopy.
+Prints, for each way of writing, what both reach, the median of the runs, and
+the ratio (above 1: ovl is faster), the median of what ovl and file reached one
+right after the other, so that a machine that is busy at times does not show;
+then how long a restart takes with so much live log, and a trim of 100 GiB.
+Needs fio and nbdcopy.
 """
 import argparse
 import contextlib
@@ -16,6 +18,7 @@ import os
 import pathlib
 import shutil
 import signal
+import statistics
 import subprocess
 import tempfile
 import time
@@ -102,16 +105,22 @@ def compare(where, runs, mib):
     print("writing: ovl, file, ratio, to reach")
     for title, (job, unit, target) in WAYS.items():
         for connections in (1, 4):
-            best = {"ovl": 0.0, "file": 0.0}
-            for _ in range(runs):
-                for name, server in (("ovl", ovl), ("file", raw)):
-                    figure = once(server, where, connections, job,
-                                  mib // connections)[unit]
-                    best[name] = max(best[name], figure)
             key = f"{title}, {connections} conn."
-            report[key] = {**best, "unit": unit, "target": target}
-            tell(key, best, unit, target)
+            report[key] = told(key, unit, target, paired(
+                runs, raw, lambda server: once(server, where, connections, job,
+                                               mib // connections)[unit]))
     return report
+
+
+def paired(runs, other, measure):
+    """What `measure` gives for ovl and for `other`, in turn, run by run; each
+    is the first one of the two every other time."""
+    pairs = []
+    for run in range(runs):
+        order = (ovl, other) if run % 2 == 0 else (other, ovl)
+        figures = {server: measure(server) for server in order}
+        pairs.append((figures[ovl], figures[other]))
+    return pairs
 
 
 @contextlib.contextmanager
@@ -154,35 +163,36 @@ def copy_of_start(where):
     return ["file", image]
 
 
+def write_mounted(server, where, job):
+    """fio's figures for writing to a file in the mount."""
+    with served(where, *server(where)) as uri, mounted(where, uri) as mount:
+        out = subprocess.run(
+            ["fio", "--output-format=json", "--ioengine=psync",
+             f"--directory={mount}", "--name=job",
+             *(f"--{key}={value}" for key, value in job.items())],
+            check=True, capture_output=True, text=True)
+    text = out.stdout[out.stdout.index("{"):]
+    done = json.loads(text)["jobs"][0]["write"]
+    return {"bw": done["bw_bytes"], "iops": done["iops"]}
+
+
 def compare_mounts(where, runs):
-    report = {}
-    for title, (job, unit, target) in MOUNT_WAYS.items():
-        best = {"ovl": 0.0, "file": 0.0}
-        for _ in range(runs):
-            for name, server in (("ovl", ovl), ("file", copy_of_start)):
-                with served(where, *server(where)) as uri, \
-                        mounted(where, uri) as mount:
-                    out = subprocess.run(
-                        ["fio", "--output-format=json", "--ioengine=psync",
-                         f"--directory={mount}", "--name=job",
-                         *(f"--{key}={value}" for key, value in job.items())],
-                        check=True, capture_output=True, text=True)
-                    text = out.stdout[out.stdout.index("{"):]
-                    done = json.loads(text)["jobs"][0]["write"]
-                    figure = done["bw_bytes" if unit == "bw" else "iops"]
-                    best[name] = max(best[name], figure)
-        report[title] = {**best, "unit": unit, "target": target}
-        tell(title, best, unit, target)
-    return report
+    return {title: told(title, unit, target, paired(
+                runs, copy_of_start,
+                lambda server: write_mounted(server, where, job)[unit]))
+            for title, (job, unit, target) in MOUNT_WAYS.items()}
 
 
-def tell(title, best, unit, target):
+def told(title, unit, target, pairs):
+    """Prints the medians, and gives them back."""
     scale, name = (1e6, "MB/s") if unit == "bw" else (1, "op/s")
-    ratio = best["ovl"] / best["file"]
-    print(f"  {title:42} {best['ovl'] / scale:10.0f} "
-          f"{best['file'] / scale:10.0f} {name} {ratio:6.2f} "
-          f"{target:4.1f}{'' if ratio >= target else '  not reached'}",
-          flush=True)
+    ours, theirs = (statistics.median(each) for each in zip(*pairs))
+    ratio = statistics.median(one / other for one, other in pairs)
+    print(f"  {title:42} {ours / scale:10.0f} {theirs / scale:10.0f} {name} "
+          f"{ratio:6.2f} {target:4.1f}"
+          f"{'' if ratio >= target else '  not reached'}", flush=True)
+    return {"ovl": ours, "file": theirs, "ratio": ratio, "pairs": pairs,
+            "unit": unit, "target": target}
 
 
 def log_bytes(where):
