@@ -14,7 +14,9 @@
 namespace ovl {
 namespace {
 
-constexpr size_t kFillBytes = 1 << 20;
+// The page cache keeps what is written at once in one piece, and a small write
+// to a large piece costs the host more.
+constexpr size_t kFillBytes = 1 << 16;
 
 // The number of a segment's file, or nothing for other names.
 std::optional<uint32_t> number_of(const std::string& name) {
