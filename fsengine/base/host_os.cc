@@ -67,6 +67,9 @@ class HostOs : public Os {
                     static_cast<off_t>(offset), static_cast<off_t>(length)),
         "fallocate");
   }
+  Status allocate(int fd, uint64_t size) override {
+    return check(::fallocate(fd, 0, 0, static_cast<off_t>(size)), "fallocate");
+  }
 
   Status fdatasync(int fd) override {
     return check(::fdatasync(fd), "fdatasync");

@@ -53,6 +53,9 @@ class Os {
                         uint64_t offset) = 0;
   virtual Status ftruncate(int fd, uint64_t size) = 0;
   virtual Status punch_hole(int fd, uint64_t offset, uint64_t length) = 0;
+  /// Makes an empty file `size` zeros that have their space; EOPNOTSUPP where
+  /// the file system cannot without writing them.
+  virtual Status allocate(int fd, uint64_t size) = 0;
   virtual Status fdatasync(int fd) = 0;
   virtual Status fsync(int fd) = 0;
   virtual Status syncfs(int fd) = 0;

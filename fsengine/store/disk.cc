@@ -158,6 +158,7 @@ Status Disk::flush() {
 Status Disk::finish(Position position, Durability durability) {
   if (durability == Durability::kLazy)
     return {};
+  is_synced_often_ = true;
   return sync_->through(position).in("flush");
 }
 
@@ -266,6 +267,8 @@ Result<Position> Disk::append(const NewRecord& record) {
 Result<Position> Disk::append_locked(const NewRecord& record) {
   if (active_->is_full())
     return fail(ENOSPC, "log: full");
+  if (is_synced_often_)
+    OVL_TRY(writer_->fill_ahead());
   const SegmentRef before = writer_->segment();
   const LogWriter::Placed placed =
       OVL_TRY(writer_->append(record, sync_->durable()));
@@ -273,8 +276,10 @@ Result<Position> Disk::append_locked(const NewRecord& record) {
                         record.count};
   active_->add(head, placed.segment, placed.block);
   placed_unsynced_ |= record.kind == RecordKind::kPlaced;
-  if (placed.segment != before)
+  if (placed.segment != before) {
+    is_synced_often_ = false;
     worker_.wake();
+  }
   return placed.position;
 }
 
@@ -321,8 +326,8 @@ Status Disk::ensure_log_open() {
   const uint64_t sequence = writer_->opened_sequence();
   OVL_TRY(change_mark(
       [sequence](MarkState& mark) { mark.opened_sequence = sequence; }));
-  ballast_->take();
   log_is_open_ = true;
+  worker_.wake();
   return {};
 }
 

@@ -156,6 +156,7 @@ class Disk {
   Status fold_locked() OVL_REQUIRES(fold_mutex_);
   Status fold_sealed() OVL_REQUIRES(fold_mutex_);
   Status give_back_forgotten() OVL_REQUIRES(fold_mutex_);
+  void prepare_segment();
   void fold_in_background();
 
   Os& os_;
@@ -181,6 +182,7 @@ class Disk {
   std::shared_ptr<Generation> sealed_ OVL_GUARDED_BY(mutex_);
   std::vector<SegmentRef> recovered_ OVL_GUARDED_BY(mutex_);  // not synced
   std::atomic<bool> log_is_open_ = false;
+  std::atomic<bool> is_synced_often_ = false;  // once since a segment began
   bool placed_unsynced_ OVL_GUARDED_BY(mutex_) = false;
   struct Placing {
     Range range;
@@ -206,7 +208,9 @@ class Disk {
   Mutex room_mutex_;
   CondVar room_;
   bool fold_is_stuck_ OVL_GUARDED_BY(room_mutex_) = false;
-  bool fold_was_reported_ = false;  // of the worker
+  // Of the worker:
+  bool fold_was_reported_ = false;
+  bool ballast_was_taken_ = false;
   Worker worker_;
 };
 

@@ -14,6 +14,7 @@
 // the store that it reads. Its own generation may be folded, which changes
 // nothing that it shows.
 #include <cerrno>
+#include <utility>
 
 #include "fsengine/base/io_flusher.h"
 #include "fsengine/store/disk.h"
@@ -135,10 +136,20 @@ void Disk::start_folding() {
   worker_.start();
 }
 
-// Folds when it is time, and keeps a segment ready.
+// What the log will need, as far as there is room: who misses it will tell. A
+// log of one segment may never need another.
+void Disk::prepare_segment() {
+  if (!log_is_open_)
+    return;
+  if (pool_->live() > 1)
+    (void)pool_->prepare();
+  if (!std::exchange(ballast_was_taken_, true))
+    ballast_->take();
+}
+
 void Disk::fold_in_background() {
   become_io_flusher();
-  (void)pool_->prepare();  // who needs it will tell
+  prepare_segment();
   if (live_log_bytes() < options_.log_bytes / 2)
     return;
   const auto folded = fold();

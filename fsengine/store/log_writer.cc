@@ -3,6 +3,7 @@
 
 #include <sys/random.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <utility>
 
@@ -10,6 +11,9 @@ namespace ovl {
 namespace {
 
 constexpr uint32_t kFirstHeadsBlock = 1;
+// One sync of many then changes metadata, and none writes many zeros.
+constexpr uint32_t kLeastAhead = 16;
+constexpr uint32_t kMostAhead = 256;
 
 Result<uint64_t> random_number() {
   uint64_t number = 0;
@@ -40,6 +44,7 @@ Status LogWriter::begin_segment(Position durable) {
   heads_block_ = kFirstHeadsBlock;
   heads_used_ = 0;
   cursor_ = kFirstHeadsBlock + 1;
+  filled_to_ = segment_->is_filled() ? pool_.segment_blocks() : 0;
   note_unsynced();
   return {};
 }
@@ -47,6 +52,19 @@ Status LogWriter::begin_segment(Position durable) {
 void LogWriter::let_go() {
   segment_.reset();
   unsynced_.clear();
+}
+
+Status LogWriter::fill_ahead() {
+  if (!segment_)
+    return {};
+  const uint32_t blocks = pool_.segment_blocks();
+  if (filled_to_ >= std::min(cursor_ + kLeastAhead, blocks))
+    return {};
+  const uint32_t end = std::min(cursor_ + kMostAhead, blocks);
+  OVL_TRY(
+      pool_.fill(segment_->fd(), std::max(cursor_, filled_to_), end).in("log"));
+  filled_to_ = end;
+  return {};
 }
 
 Status LogWriter::ensure_room(uint64_t payload_blocks, Position durable) {

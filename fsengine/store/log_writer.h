@@ -65,6 +65,11 @@ class LogWriter {
   /// records are folded.
   void let_go();
 
+  /// Writes zeros where the next records will be, unless that was written
+  /// before: syncing them changes nothing of the host's metadata then, which
+  /// would cost twice.
+  Status fill_ahead();
+
   /// The segment that records are added to now; none after let_go().
   const SegmentRef& segment() const { return segment_; }
 
@@ -86,7 +91,8 @@ class LogWriter {
   SegmentRef segment_;
   uint32_t heads_block_ = 0;
   uint32_t heads_used_ = 0;
-  uint32_t cursor_ = 0;  // next free block of the segment
+  uint32_t cursor_ = 0;     // next free block of the segment
+  uint32_t filled_to_ = 0;  // its blocks from the cursor to here were written
   Position last_;
   std::vector<SegmentRef> unsynced_;
 };

@@ -3,6 +3,7 @@
 
 #include <fcntl.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
@@ -33,9 +34,23 @@ std::string path_of(uint32_t number) {
   return "log/" + std::to_string(number);
 }
 
+// Space that was never written is a hole, too.
+bool has_holes(int fd, uint64_t size) {
+  return ::lseek(fd, 0, SEEK_HOLE) < static_cast<off_t>(size);
+}
+
 }  // namespace
 
+LogSegment::LogSegment(SegmentPool& pool, uint32_t number, Fd fd)
+    : pool_(pool),
+      number_(number),
+      fd_(std::move(fd)),
+      is_filled_(!has_holes(fd_.get(), pool.size())) {
+  ++pool_.live_;
+}
+
 LogSegment::~LogSegment() {
+  --pool_.live_;
   pool_.give_back({number_, std::move(fd_)});
 }
 
@@ -52,7 +67,7 @@ Result<std::vector<SegmentRef>> SegmentPool::adopt(
     if (::fstat(fd.get(), &st) != 0)
       return last_error(path_of(*number) + ": fstat");
     const auto at = std::ranges::find(live, *number);
-    const bool whole = st.st_size == int64_t{blocks_} * kBlockSize;
+    const bool whole = static_cast<uint64_t>(st.st_size) == size();
     if (at != live.end())
       segments[static_cast<size_t>(at - live.begin())] =
           std::make_shared<LogSegment>(*this, *number, std::move(fd));
@@ -76,22 +91,32 @@ uint32_t SegmentPool::take_number() {
   return number;
 }
 
-Status SegmentPool::fill(int fd) {
+Status SegmentPool::fill(int fd, uint32_t first_block, uint32_t end_block) {
   const std::vector<std::byte> zeros(kFillBytes);
-  const uint64_t size = uint64_t{blocks_} * kBlockSize;
-  for (uint64_t at = 0; at < size; at += kFillBytes) {
-    const uint64_t n = std::min<uint64_t>(kFillBytes, size - at);
+  const uint64_t end = uint64_t{end_block} * kBlockSize;
+  for (uint64_t at = uint64_t{first_block} * kBlockSize; at < end;) {
+    const uint64_t n = std::min<uint64_t>(kFillBytes, end - at);
     OVL_TRY(os_.pwrite(fd, std::span(zeros).first(n), at));
+    at += n;
   }
+  return {};
+}
+
+Status SegmentPool::allocate(int fd) {
+  auto status = os_.allocate(fd, size());
+  if (!status && status.error().code() == EOPNOTSUPP)
+    status = fill(fd, 0, blocks_);
+  OVL_TRY(std::move(status));
   return os_.fdatasync(fd);
 }
 
-// The name is durable before anybody relies on what the file holds.
+// Size and name are durable before anybody relies on what the file holds.
 Result<SegmentPool::File> SegmentPool::make_file() {
   File file{take_number(), {}};
   const At at{directory_, std::to_string(file.number)};
   auto opened = os_.open_file(at, O_RDWR | O_CREAT | O_TRUNC, 0600);
-  auto status = opened ? fill(opened->get()) : tl::unexpected(opened.error());
+  auto status =
+      opened ? allocate(opened->get()) : tl::unexpected(opened.error());
   if (status)
     status = os_.fsync(directory_);
   if (status) {
@@ -135,11 +160,6 @@ Status SegmentPool::prepare() {
 void SegmentPool::give_back(File file) {
   const MutexLock lock(mutex_);
   free_.push_back(std::move(file));
-}
-
-uint64_t SegmentPool::live() const {
-  const MutexLock lock(mutex_);
-  return numbers_.size() - free_.size();
 }
 
 void SegmentPool::trim() {

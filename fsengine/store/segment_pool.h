@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //
-// The files of the log. Each is written with zeros and synced before its first
-// use, and used again for later segments, so that a sync of the log changes
-// nothing of the host's metadata (it would cost twice).
+// The files of the log, used again for later segments. A new one has its space,
+// so that the host's disk is full for all of it or for nothing, but was not
+// written: that is for who syncs it often.
 //
 // A LogSegment is held by the log's end, by generations, and through them by
 // readers; when nobody holds it, its file is free. Who lets go of it must know
@@ -10,6 +10,7 @@
 // for concurrent use.
 #pragma once
 
+#include <atomic>
 #include <cstdint>
 #include <memory>
 #include <optional>
@@ -30,19 +31,22 @@ class SegmentPool;
 /// One file of the log, in use.
 class LogSegment {
  public:
-  LogSegment(SegmentPool& pool, uint32_t number, Fd fd)
-      : pool_(pool), number_(number), fd_(std::move(fd)) {}
+  LogSegment(SegmentPool& pool, uint32_t number, Fd fd);
   ~LogSegment();
   LogSegment(const LogSegment&) = delete;
   LogSegment& operator=(const LogSegment&) = delete;
 
   int fd() const { return fd_.get(); }
   uint32_t number() const { return number_; }
+  /// All of it was written before, so that a sync of what is written now
+  /// changes nothing of the host's metadata.
+  bool is_filled() const { return is_filled_; }
 
  private:
   SegmentPool& pool_;
   const uint32_t number_;
   Fd fd_;
+  const bool is_filled_;
 };
 using SegmentRef = std::shared_ptr<const LogSegment>;
 
@@ -59,13 +63,16 @@ class SegmentPool {
   /// segments; the others are free.
   Result<std::vector<SegmentRef>> adopt(std::span<const uint32_t> live);
 
-  /// A segment whose content means nothing, made if need be, its name durable.
+  /// A segment whose content means nothing, made if need be, its name and size
+  /// durable.
   Result<SegmentRef> acquire();
   /// Makes a free one, unless there is one.
   Status prepare();
+  /// Writes zeros to blocks of a segment's file.
+  Status fill(int fd, uint32_t first_block, uint32_t end_block);
 
   /// Segments in use.
-  uint64_t live() const;
+  uint64_t live() const { return live_.load(std::memory_order_relaxed); }
 
   /// Removes all files. REQUIRES: no segment is in use.
   Status remove_files();
@@ -80,14 +87,16 @@ class SegmentPool {
   };
 
   Result<File> make_file();
-  Status fill(int fd);
+  Status allocate(int fd);
   void give_back(File file);
   std::optional<File> take_free();
   uint32_t take_number();
+  uint64_t size() const { return uint64_t{blocks_} * kBlockSize; }
 
   Os& os_;
   const int directory_;
   const uint32_t blocks_;
+  std::atomic<uint64_t> live_ = 0;
   mutable Mutex mutex_;
   std::vector<File> free_ OVL_GUARDED_BY(mutex_);
   std::set<uint32_t> numbers_ OVL_GUARDED_BY(mutex_);  // of files there are

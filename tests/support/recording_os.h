@@ -87,6 +87,12 @@ class RecordingOs : public WrapOs {
                     .length = length});
     return {};
   }
+  Status allocate(int fd, uint64_t size) override {
+    OVL_TRY(WrapOs::allocate(fd, size));
+    ops_.push_back(
+        {.kind = Kind::kTruncate, .file = number_of(fd), .length = size});
+    return {};
+  }
   Status fdatasync(int fd) override {
     ops_.push_back({.kind = Kind::kSyncFile, .file = number_of(fd)});
     return {};

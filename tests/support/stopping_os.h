@@ -38,6 +38,10 @@ class StoppingOs : public WrapOs {
     OVL_TRY(next());
     return WrapOs::punch_hole(fd, offset, length);
   }
+  Status allocate(int fd, uint64_t size) override {
+    OVL_TRY(next());
+    return WrapOs::allocate(fd, size);
+  }
   // Syncs are operations, but the test has no power to cut: they cost time.
   Status fdatasync(int) override { return next(); }
   Status fsync(int) override { return next(); }

@@ -23,6 +23,9 @@ class WrapOs : public Os {
   Status punch_hole(int fd, uint64_t offset, uint64_t length) override {
     return os_.punch_hole(fd, offset, length);
   }
+  Status allocate(int fd, uint64_t size) override {
+    return os_.allocate(fd, size);
+  }
   Status fdatasync(int fd) override { return os_.fdatasync(fd); }
   Status fsync(int fd) override { return os_.fsync(fd); }
   Status syncfs(int fd) override { return os_.syncfs(fd); }

@@ -385,6 +385,10 @@ class FailingOs : public WrapOs {
     OVL_TRY(next());
     return WrapOs::punch_hole(fd, offset, length);
   }
+  Status allocate(int fd, uint64_t size) override {
+    OVL_TRY(next());
+    return WrapOs::allocate(fd, size);
+  }
   Status fdatasync(int) override { return next(); }
   Status fsync(int) override { return next(); }
   Status unlink(const At& at) override {
