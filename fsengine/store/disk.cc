@@ -65,6 +65,7 @@ void Disk::publish_view() {
   const MutexLock lock(view_mutex_);
   std::erase_if(views_, [](const auto& old) { return old.expired(); });
   views_.push_back(view);
+  now_ = view.get();
   view_ = std::move(view);
 }
 
@@ -86,24 +87,27 @@ Status Disk::write(uint64_t offset, std::span<const std::byte> bytes,
   OVL_TRY(check_writable());
   Position last{};
   while (!bytes.empty()) {
-    const uint64_t into = offset % kBlockSize;
-    const bool whole = into == 0 && bytes.size() >= kBlockSize;
-    const uint64_t n =
-        whole ? whole_blocks(BlockNo{offset / kBlockSize},
-                             bytes.size() / kBlockSize) *
-                    kBlockSize
-              : std::min<uint64_t>(bytes.size(), kBlockSize - into);
-    const auto now = bytes.first(n);
-    if (whole)
-      last = OVL_TRY(write_blocks(BlockNo{offset / kBlockSize}, now));
-    else
-      last = OVL_TRY(change_part(offset, n, [now](std::span<std::byte> part) {
-        std::ranges::copy(now, part.begin());
-      }));
-    bytes = bytes.subspan(n);
-    offset += n;
+    const Written now = OVL_TRY(write_front(offset, bytes));
+    last = now.position;
+    bytes = bytes.subspan(now.bytes);
+    offset += now.bytes;
   }
   return finish(last, durability);
+}
+
+// As much of the bytes as goes into one record.
+Result<Disk::Written> Disk::write_front(uint64_t offset,
+                                        std::span<const std::byte> bytes) {
+  const uint64_t into = offset % kBlockSize;
+  if (into == 0 && bytes.size() >= kBlockSize)
+    return write_blocks(BlockNo{offset / kBlockSize}, bytes);
+  const auto now =
+      bytes.first(std::min<uint64_t>(bytes.size(), kBlockSize - into));
+  const Position position =
+      OVL_TRY(change_part(offset, now.size(), [now](std::span<std::byte> part) {
+        std::ranges::copy(now, part.begin());
+      }));
+  return Written{position, now.size()};
 }
 
 Status Disk::zero(uint64_t offset, uint64_t length, Durability durability) {
@@ -177,50 +181,52 @@ uint64_t Disk::most_record_blocks() const {
   return std::min<uint64_t>(kMaxRecordBlocks, pool_->segment_blocks() - 2);
 }
 
-// How many blocks from `first` on go into one record: those that are alike.
-uint64_t Disk::whole_blocks(BlockNo first, uint64_t most) const {
-  most = std::min(most, most_record_blocks());
-  if (!is_worth_placing(most))
-    return most;
-  const DiskView::Piece piece = view()->piece_at(first, most);
-  return piece.where == DiskView::Where::kBase ? piece.count : most;
-}
-
-Result<Position> Disk::write_blocks(BlockNo first,
-                                    std::span<const std::byte> bytes) {
-  const uint64_t count = bytes.size() / kBlockSize;
-  unsynced_bytes_ += bytes.size();
-  if (is_worth_placing(count) && reserve_home(first, count))
-    return place(first, bytes);
-  return append({RecordKind::kWrite, first, count, bytes, hash_payload(bytes)});
+Result<Disk::Written> Disk::write_blocks(BlockNo first,
+                                         std::span<const std::byte> bytes) {
+  const uint64_t most =
+      std::min(bytes.size() / kBlockSize, most_record_blocks());
+  const uint64_t fresh = reserve_home(first, most);
+  const uint64_t count = fresh > 0 ? fresh : most;
+  const auto now = bytes.first(count * kBlockSize);
+  unsynced_bytes_ += now.size();
+  const Position position = OVL_TRY(
+      fresh > 0
+          ? place(first, now)
+          : append({RecordKind::kWrite, first, count, now, hash_payload(now)}));
+  return Written{position, now.size()};
 }
 
 bool Disk::is_worth_placing(uint64_t blocks) const {
   return blocks >= kManyBlocks || unsynced_bytes_ >= kManyBytes;
 }
 
-// Does nothing stand for the blocks but the base, so that their place in the
-// store is nobody's?
-bool Disk::is_untouched(BlockNo first, uint64_t count) const {
-  const DiskView::Piece piece = view()->piece_at(first, count);
-  return piece.where == DiskView::Where::kBase && piece.count >= count &&
-         store_->is_free(first, count);
+// How many blocks, at most, does nothing stand for but the base, so that their
+// place in the store is nobody's?
+uint64_t Disk::untouched_blocks(BlockNo first, uint64_t most) const {
+  const DiskView::Piece piece = now_->piece_at(first, most);
+  const bool is_free = piece.where == DiskView::Where::kBase &&
+                       store_->is_free(first, piece.count);
+  return is_free ? piece.count : 0;
 }
 
-bool Disk::reserve_home(BlockNo first, uint64_t count) {
+// How many blocks go to their places: none when the log is the better place.
+uint64_t Disk::reserve_home(BlockNo first, uint64_t most) {
+  if (!is_worth_placing(most))
+    return 0;
   const MutexLock lock(mutex_);
+  const uint64_t count = untouched_blocks(first, most);
   const auto overlaps = [&](const Placing& other) {
     return to_int(first) < to_int(other.range.first) + other.range.count &&
            to_int(other.range.first) < to_int(first) + count;
   };
-  if (!is_untouched(first, count) || std::ranges::any_of(placing_, overlaps))
-    return false;
+  if (count == 0 || !is_worth_placing(count) ||
+      std::ranges::any_of(placing_, overlaps))
+    return 0;
   placing_.push_back({{first, count}, ++placings_});
-  return true;
+  return count;
 }
 
 void Disk::release_home(BlockNo first) {
-  const MutexLock lock(mutex_);
   std::erase_if(placing_, [first](const Placing& placing) {
     return placing.range.first == first;
   });
@@ -237,24 +243,28 @@ void Disk::wait_for_placing() {
     placed_.wait(mutex_);
 }
 
-// Somebody may write the same blocks meanwhile: then both go to the log, and
-// what stands at home is of no meaning, or of a write that was never done.
 Result<Position> Disk::place(BlockNo first, std::span<const std::byte> bytes) {
-  const uint64_t hash = hash_payload(bytes);
-  const uint64_t count = bytes.size() / kBlockSize;
-  const auto attempt = [&]() -> Result<Position> {
-    OVL_TRY(store_->place(first, bytes));
-    const MutexLock lock(mutex_);
-    if (is_untouched(first, count))
-      return append_locked({RecordKind::kPlaced, first, count, {}, hash});
-    return append_locked({RecordKind::kWrite, first, count, bytes, hash});
-  };
-  Result<Position> position = attempt();
-  release_home(first);
+  const NewRecord record{RecordKind::kWrite, first, bytes.size() / kBlockSize,
+                         bytes, hash_payload(bytes)};
+  auto position = place_reserved(record);
   if (position || position.error().code() != ENOSPC)
     return position;
   make_room();  // which waits for those who place
-  return append({RecordKind::kWrite, first, count, bytes, hash});
+  return append(record);
+}
+
+// Somebody may write the same blocks meanwhile: then both go to the log, and
+// what stands at home is of no meaning, or of a write that was never done.
+Result<Position> Disk::place_reserved(NewRecord record) {
+  auto placed = store_->place(record.first, record.payload);
+  const MutexLock lock(mutex_);
+  release_home(record.first);
+  OVL_TRY(std::move(placed));
+  if (untouched_blocks(record.first, record.count) == record.count) {
+    record.kind = RecordKind::kPlaced;
+    record.payload = {};
+  }
+  return append_locked(record);
 }
 
 Result<Position> Disk::append(const NewRecord& record) {

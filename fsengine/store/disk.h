@@ -131,16 +131,22 @@ class Disk {
   Result<Position> with_room(Attempt attempt);
   Result<Position> append(const NewRecord& record);
   Result<Position> append_locked(const NewRecord& record) OVL_REQUIRES(mutex_);
-  Result<Position> write_blocks(BlockNo first,
-                                std::span<const std::byte> bytes);
-  uint64_t whole_blocks(BlockNo first, uint64_t most) const;
+  struct Written {
+    Position position{};
+    uint64_t bytes = 0;
+  };
+  Result<Written> write_front(uint64_t offset,
+                              std::span<const std::byte> bytes);
+  Result<Written> write_blocks(BlockNo first, std::span<const std::byte> bytes);
   bool is_worth_placing(uint64_t blocks) const;
-  bool is_untouched(BlockNo first, uint64_t count) const;
-  bool reserve_home(BlockNo first, uint64_t count);
-  void release_home(BlockNo first);
+  uint64_t untouched_blocks(BlockNo first, uint64_t most) const
+      OVL_REQUIRES(mutex_);
+  uint64_t reserve_home(BlockNo first, uint64_t most);
+  void release_home(BlockNo first) OVL_REQUIRES(mutex_);
   void wait_for_placing() OVL_EXCLUDES(mutex_);
   Status sync_store();
   Result<Position> place(BlockNo first, std::span<const std::byte> bytes);
+  Result<Position> place_reserved(NewRecord record);
   template <typename Change>
   Result<Position> change_part(uint64_t offset, uint64_t length, Change change);
   bool base_has_zeros(uint64_t offset, uint64_t length) const;
@@ -195,6 +201,7 @@ class Disk {
   std::unique_ptr<LogSync> sync_;
 
   std::shared_ptr<const DiskView> view_ OVL_GUARDED_BY(view_mutex_);
+  const DiskView* now_ OVL_GUARDED_BY(mutex_) = nullptr;  // the same one
   // Every view that was handed out and may still be held.
   std::vector<std::weak_ptr<const DiskView>> views_ OVL_GUARDED_BY(view_mutex_);
 
