@@ -21,7 +21,7 @@ class Bitmaps {
     return bit(image_.inode_bitmap(index / per_group), index % per_group);
   }
   Result<bool> has_block(uint64_t block) {
-    constexpr uint64_t kPerGroup = 8 * kBlockSize;
+    constexpr uint64_t kPerGroup = uint64_t{8} * kBlockSize;
     return bit(image_.block_bitmap(block / kPerGroup), block % kPerGroup);
   }
 

@@ -99,7 +99,7 @@ Status MappingReader::read_node(const Node& node) {
   const uint32_t entries = load_le<uint16_t>(node.bytes, 2);
   const uint32_t room = load_le<uint16_t>(node.bytes, 4);
   if (load_le<uint16_t>(node.bytes, 0) != kExtentMagic || entries > room ||
-      (entries + 1) * kExtentBytes > node.bytes.size() ||
+      (uint64_t{entries} + 1) * kExtentBytes > node.bytes.size() ||
       load_le<uint16_t>(node.bytes, 6) != node.depth)
     return fail(EUCLEAN, "a node of its extents makes no sense");
   return node.depth == 0 ? read_leaf(node, entries) : read_index(node, entries);

@@ -188,32 +188,15 @@ bool NamePass::is_another(Ino ino) const {
 void NamePass::add_differences(const InodeChange& change,
                                const PackedNames& before,
                                const PackedNames& now) {
-  auto old_name = before.begin();
-  auto new_name = now.begin();
-  const auto add = [&](const DirName& name, Ino was, Ino is, uint8_t type) {
-    names_.push_back({change.ino, std::string(name.name), was, is, type});
-  };
-  while (!old_name.at_end() || !new_name.at_end()) {
-    const bool only_old =
-        new_name.at_end() ||
-        (!old_name.at_end() && (*old_name).name < (*new_name).name);
-    const bool only_new =
-        !only_old && (old_name.at_end() || (*new_name).name < (*old_name).name);
-    if (only_old) {
-      add(*old_name, (*old_name).ino, Ino{}, 0);
-    } else {
-      const DirName is = *new_name;
-      const Ino was = only_new ? Ino{} : (*old_name).ino;
-      const bool is_same =
-          was == is.ino && (*old_name).file_type == is.file_type;
-      if (!is_same || is_another(is.ino))
-        add(is, was, is.ino, is.file_type);
-    }
-    if (!only_new)
-      ++old_name;
-    if (!only_old)
-      ++new_name;
-  }
+  walk_both(before, now, [&](const DirName* was, const DirName* is) {
+    const bool is_same = was != nullptr && is != nullptr &&
+                         was->ino == is->ino && was->file_type == is->file_type;
+    if (is_same && !is_another(is->ino))
+      return;
+    names_.push_back({change.ino, std::string((is ? is : was)->name),
+                      was ? was->ino : Ino{}, is ? is->ino : Ino{},
+                      is ? is->file_type : uint8_t{0}});
+  });
 }
 
 // A name that went to another block of its directory is there twice: gone, and

@@ -38,4 +38,26 @@ class PackedNames {
   std::string bytes_;
 };
 
+/// Calls `visit(old, now)` for each name of either, in order; without the name
+/// one of the two is a null pointer.
+template <typename Visit>
+void walk_both(const PackedNames& before, const PackedNames& after,
+               Visit visit) {
+  auto old_name = before.begin();
+  auto new_name = after.begin();
+  while (!old_name.at_end() || !new_name.at_end()) {
+    const DirName was = old_name.at_end() ? DirName{} : *old_name;
+    const DirName is = new_name.at_end() ? DirName{} : *new_name;
+    const bool has_old =
+        !old_name.at_end() && (new_name.at_end() || was.name <= is.name);
+    const bool has_new =
+        !new_name.at_end() && (old_name.at_end() || is.name <= was.name);
+    visit(has_old ? &was : nullptr, has_new ? &is : nullptr);
+    if (has_old)
+      ++old_name;
+    if (has_new)
+      ++new_name;
+  }
+}
+
 }  // namespace ovl

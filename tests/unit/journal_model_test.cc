@@ -72,9 +72,9 @@ class RandomGuest {
 
  private:
   struct Live {
-    uint32_t id;
-    uint32_t first;
-    uint32_t blocks;
+    uint32_t id = 0;
+    uint32_t first = 0;
+    uint32_t blocks = 0;
     std::set<uint64_t> named;
   };
   struct Torn {
@@ -192,7 +192,8 @@ class RandomGuest {
   // What was missing arrives, or the guest starts again: it replays its journal
   // and leaves out a number.
   void go_on_from_torn() {
-    const Torn torn = *std::exchange(torn_, {});
+    const Torn torn = std::move(*torn_);
+    torn_.reset();
     if (pick(0, 1) == 0) {
       journal_.abandon();
       empty();

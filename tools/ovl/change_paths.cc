@@ -53,7 +53,7 @@ std::string what_is(const ObjectChange& object) {
 
 ChangePaths::ChangePaths(Tree before, const Catalog& catalog,
                          const Changes& changes)
-    : image_(catalog.base().image()), catalog_(catalog), changes_(changes) {
+    : image_(catalog.base().image()), changes_(changes) {
   find_base_names(before);
   for (const NameChange& change : changes.names) {
     const Name name{change.directory.ino, change.name};
@@ -94,7 +94,7 @@ Result<std::string> ChangePaths::path_now(const Name& name) const {
     const Name* above = name_now(at);
     if (above == nullptr || depth > kMaxDepth)
       return fail(EUCLEAN, fmt::format("inode {} has no path", to_int(at)));
-    path = above->name + "/" + path;
+    path.insert(0, above->name + "/");
     at = above->directory;
   }
   return one_line(path);
@@ -105,7 +105,7 @@ std::string ChangePaths::path_before(const Name& name) const {
   for (auto above = base_names_.find(name.directory);
        above != base_names_.end();
        above = base_names_.find(above->second.directory))
-    path = above->second.name + "/" + path;
+    path.insert(0, above->second.name + "/");
   return one_line(path);
 }
 

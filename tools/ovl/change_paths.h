@@ -42,7 +42,6 @@ class ChangePaths {
       const Names& names, const ObjectChange* object) const;
 
   const Image& image_;
-  const Catalog& catalog_;
   const Changes& changes_;
   std::map<Ino, Name> base_names_;  // one of each object's
   std::map<Ino, Names> names_;      // what changed

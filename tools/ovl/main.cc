@@ -1,15 +1,31 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //
 // The command-line tool: one file for each subcommand.
+#include <cstdio>
+#include <exception>
+
 #include <CLI/CLI.hpp>
 
 #include "tools/ovl/decode.h"
 
-int main(int argc, char** argv) {
+namespace {
+
+int run(int argc, char** argv) {
   CLI::App app("Looks at devices of nbdkit-ovl-plugin(1)", "ovl");
   app.set_version_flag("--version", OVL_VERSION);
   app.require_subcommand(1);
   ovl::add_decode(app);
   CLI11_PARSE(app, argc, argv);
   return 0;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  try {
+    return run(argc, argv);
+  } catch (const std::exception& error) {
+    std::fprintf(stderr, "ovl: %s\n", error.what());
+    return 1;
+  }
 }
