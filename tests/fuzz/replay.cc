@@ -9,6 +9,7 @@
 #include <fstream>
 #include <iterator>
 #include <random>
+#include <set>
 #include <vector>
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size);
@@ -33,8 +34,12 @@ int main(int argc, char** argv) {
     return 2;
   std::mt19937_64 random(1);
   int files = 0;
-  for (const auto& entry : std::filesystem::directory_iterator(argv[1])) {
-    const Bytes bytes = read_file(entry.path());
+  // In an order that is the same everywhere, as the changes are to be.
+  std::set<std::filesystem::path> paths;
+  for (const auto& entry : std::filesystem::directory_iterator(argv[1]))
+    paths.insert(entry.path());
+  for (const auto& path : paths) {
+    const Bytes bytes = read_file(path);
     run(bytes);
     for (int i = 0; i < 20 && !bytes.empty(); ++i) {
       Bytes changed = bytes;
