@@ -78,7 +78,7 @@ class DamageFixture : public DecoderFixture {
   }
   void set_mounted(bool is_mounted) {
     change_superblock([is_mounted](ext2_super_block& super) {
-      super.s_feature_incompat &= ~EXT3_FEATURE_INCOMPAT_RECOVER;
+      super.s_feature_incompat &= ~uint32_t{EXT3_FEATURE_INCOMPAT_RECOVER};
       if (is_mounted)
         super.s_feature_incompat |= EXT3_FEATURE_INCOMPAT_RECOVER;
     });

@@ -90,7 +90,7 @@ class CatalogOnDisk : public DecoderFixture {
 
 TEST_F(CatalogOnDisk, EachPointReadsBack) {
   write_all(host_os());
-  for (int n = 0; n < 3; ++n)
+  for (size_t n = 0; n < 3; ++n)
     EXPECT_EQ(read_back(kPoints[n]), states_[n]) << n;
 }
 

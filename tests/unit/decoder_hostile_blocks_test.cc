@@ -246,8 +246,10 @@ TEST_F(DecoderHostileBlocks, InodesThatMakeNoSense) {
   refuse("its extra size", [](Inode& inode) { inode.i_extra_isize = 200; });
   refuse("its extra size", [](Inode& inode) { inode.i_extra_isize = 7; });
   refuse("its time", [](Inode& inode) { inode.i_mtime_extra = 0xfffffffc; });
-  for (const uint32_t flag : {EXT4_ENCRYPT_FL, EXT4_VERITY_FL, EXT4_EA_INODE_FL,
-                              EXT4_INLINE_DATA_FL, EXT4_CASEFOLD_FL})
+  constexpr uint32_t kFlags[] = {EXT4_ENCRYPT_FL, EXT4_VERITY_FL,
+                                 EXT4_EA_INODE_FL, EXT4_INLINE_DATA_FL,
+                                 EXT4_CASEFOLD_FL};
+  for (const uint32_t flag : kFlags)
     refuse("its flags", [flag](Inode& inode) { inode.i_flags |= flag; });
   refuse("a node of its extents",
          [](Inode& inode) { inode.i_flags |= EXT4_EXTENTS_FL; });
@@ -308,7 +310,7 @@ TEST_F(DecoderHostileBlocks, AJournalThatIsNotWhereItWas) {
   EXPECT_EQ(decode_error().code(), ENOTSUP);
   change_superblock([](ext2_super_block& super) {
     super.s_journal_inum = 8;
-    super.s_feature_compat &= ~EXT3_FEATURE_COMPAT_HAS_JOURNAL;
+    super.s_feature_compat &= ~uint32_t{EXT3_FEATURE_COMPAT_HAS_JOURNAL};
     super.s_feature_incompat |= EXT3_FEATURE_INCOMPAT_RECOVER;
   });
   EXPECT_EQ(decode_error().code(), EUCLEAN);
@@ -326,7 +328,7 @@ TEST_F(DecoderHostileBlocks, AJournalThatIsTakenAway) {
   write_number(start, 0x01000000);  // in use, and nothing in it
   EXPECT_TRUE(take_mounted().empty());
   change_superblock([](ext2_super_block& super) {
-    super.s_feature_compat &= ~EXT3_FEATURE_COMPAT_HAS_JOURNAL;
+    super.s_feature_compat &= ~uint32_t{EXT3_FEATURE_COMPAT_HAS_JOURNAL};
     super.s_journal_inum = 0;
   });
   poke_inode("a", [](ext2_inode_large& inode) { inode.i_mode ^= 1; });
@@ -432,7 +434,7 @@ TEST_F(DecoderHostileExtents, ANodeThatSpeaksOfOthersBlocks) {
 TEST_F(DecoderHostileExtents, PointersInsteadOfExtents) {
   expect_refused("inode " + number("a"), [&] {
     poke_inode("a", [](ext2_inode_large& inode) {
-      inode.i_flags &= ~EXT4_EXTENTS_FL;
+      inode.i_flags &= ~uint32_t{EXT4_EXTENTS_FL};
     });
   });
 }

@@ -396,7 +396,7 @@ TEST_F(DecoderStateStory, SymlinksGrowAndShrink) {
   take();
   guest([](GuestFs& fs) { return fs.symlink("first", "link"); });
   take();
-  for (const size_t length : {59, 60, 4000, 5, 80})
+  for (const size_t length : {59U, 60U, 4000U, 5U, 80U})
     EXPECT_EQ(replace(std::string(length, 'x')), std::string(length, 'x'));
 }
 
