@@ -218,16 +218,13 @@ Image::Owner Image::Parts::owner_of_data(const Piece& piece) const {
   }
 }
 
-std::vector<Ino> Image::users_of_xattrs(BlockNo block) const {
+std::vector<Image::XattrUser> Image::xattr_users() const {
   const Layout& layout = parts_->layout;
-  std::vector<Ino> users;
-  for (uint32_t slot = 0; slot < layout.slots().size(); ++slot) {
-    if (layout.slot(slot).links == 0)
-      continue;
-    const auto index = layout.xattr_block_of(slot);
-    if (index && parts_->map.block_of_xattrs(*index) == block)
-      users.push_back(layout.slot(slot).ino);
-  }
+  std::vector<XattrUser> users;
+  for (const XattrUse& use : layout.xattr_uses())
+    if (layout.slot(use.slot).links > 0)
+      users.push_back(
+          {parts_->map.block_of_xattrs(use.block), layout.slot(use.slot).ino});
   return users;
 }
 

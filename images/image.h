@@ -122,7 +122,7 @@ class Image {
       kJournal,
       kMap,      // extents or pointers of `ino`
       kContent,  // block `file_block` of a file, directory or symlink
-      kXattrs,   // see users_of_xattrs()
+      kXattrs,   // see xattr_users()
     };
     Kind kind = Kind::kFree;
     Ino ino{};  // kMap, kContent; kInodeTable: the first inode in the block
@@ -133,9 +133,12 @@ class Image {
   /// REQUIRES: the block is on the device.
   Owner owner_of(BlockNo block) const;
 
-  /// The inodes that share the attribute block `block`. O(inodes that have any
-  /// such block).
-  std::vector<Ino> users_of_xattrs(BlockNo block) const;
+  /// All inodes with an attribute block, which many may share, by inode number.
+  struct XattrUser {
+    BlockNo block{};
+    Ino ino{};
+  };
+  std::vector<XattrUser> xattr_users() const;
 
   /// The block whose bit n is about block, or inode, n of the group.
   uint64_t groups() const;

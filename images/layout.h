@@ -132,6 +132,7 @@ class Layout {
   const HashedDirectory* hashed_directory(uint32_t slot) const;
   const HashSeed& hash_seed() const { return tables_.hash_seed; }
 
+  std::span<const XattrUse> xattr_uses() const { return tables_.xattr_uses; }
   /// The attribute block of a slot, as an index, if it has one.
   std::optional<uint32_t> xattr_block_of(uint32_t slot) const;
   const XattrBlock& xattr_block(uint32_t index) const {

@@ -8,6 +8,19 @@
 
 namespace ovl {
 
+BaseState::BaseState(const Image& image)
+    : image_(image), metadata_(image), xattr_users_(image.xattr_users()) {
+  std::ranges::stable_sort(xattr_users_, {}, &Image::XattrUser::block);
+}
+
+std::vector<Ino> BaseState::users_of_xattrs(BlockNo block) const {
+  std::vector<Ino> users;
+  for (const Image::XattrUser& user : std::ranges::equal_range(
+           xattr_users_, block, {}, &Image::XattrUser::block))
+    users.push_back(user.ino);
+  return users;
+}
+
 Status BaseState::Metadata::read(uint64_t offset,
                                  std::span<std::byte> out) const {
   while (!out.empty()) {

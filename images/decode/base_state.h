@@ -15,7 +15,7 @@ namespace ovl {
 
 class BaseState {
  public:
-  explicit BaseState(const Image& image) : image_(image), metadata_(image) {}
+  explicit BaseState(const Image& image);
 
   const Image& image() const { return image_; }
   const BlockSource& metadata() const { return metadata_; }
@@ -23,6 +23,8 @@ class BaseState {
   /// REQUIRES: ino is not 0. `parent` of directories is filled in.
   Result<CatalogInode> inode(Ino ino) const;
   Result<Mapping> mapping(Ino ino) const;
+  /// The inodes that share an attribute block.
+  std::vector<Ino> users_of_xattrs(BlockNo block) const;
   /// REQUIRES: `block` is of a directory, in the image.
   Result<PackedNames> names(BlockNo block, bool is_first) const;
 
@@ -39,6 +41,7 @@ class BaseState {
 
   const Image& image_;
   Metadata metadata_;
+  std::vector<Image::XattrUser> xattr_users_;  // by block
 };
 
 }  // namespace ovl

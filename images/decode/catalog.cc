@@ -143,10 +143,9 @@ std::vector<Ino> Catalog::users_of_xattrs(BlockNo block) const {
   for (auto at = xattr_users_.lower_bound({key(block), 0});
        at != xattr_users_.end() && at->first == key(block); ++at)
     users.push_back(Ino{at->second});
-  if (base_->image().owner_of(block).kind == Image::Owner::Kind::kXattrs)
-    for (const Ino ino : base_->image().users_of_xattrs(block))
-      if (!inodes_.contains(to_int(ino)))
-        users.push_back(ino);
+  for (const Ino ino : base_->users_of_xattrs(block))
+    if (!inodes_.contains(to_int(ino)))
+      users.push_back(ino);
   return users;
 }
 
