@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #pragma once
 
+#include <concepts>
 #include <string>
 #include <string_view>
 #include <type_traits>
@@ -51,6 +52,13 @@ class [[nodiscard]] Result : public tl::expected<T, Error> {
   Result in(std::string_view context) && {
     if (!this->has_value())
       return tl::unexpected(this->error().in(context));
+    return std::move(*this);
+  }
+  /// The same with a context that is only made for an error.
+  template <std::invocable Describe>
+  Result in(Describe describe) && {
+    if (!this->has_value())
+      return tl::unexpected(this->error().in(describe()));
     return std::move(*this);
   }
 };

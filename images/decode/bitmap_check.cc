@@ -65,12 +65,14 @@ Status check_bitmaps(const Catalog& catalog, const BlockSource& view,
       for (const MapRun& run : change.after.mapping)
         used.add(run.block(), run.count);
   for (const InodeChange& change : inodes.changes()) {
-    const std::string context = fmt::format("inode {}", to_int(change.ino));
+    const auto context = [&change] {
+      return fmt::format("inode {}", to_int(change.ino));
+    };
     const bool is_known =
         change.before.is_free() == change.after.inode.is_free();
     if (is_of_tree(change.ino) && !is_known &&
         OVL_TRY(bitmaps.has_inode(change.ino)) == change.after.inode.is_free())
-      return fail(EUCLEAN, context + ": the bitmap is wrong of it");
+      return fail(EUCLEAN, context() + ": the bitmap is wrong of it");
     if (change.after.inode.xattr_block != 0)
       used.add(BlockNo{change.after.inode.xattr_block}, 1);
     if (!change.is_remapped)
@@ -79,8 +81,9 @@ Status check_bitmaps(const Catalog& catalog, const BlockSource& view,
   }
   for (const InodeChange& change : inodes.changes())
     if (change.is_remapped)
-      OVL_TRY(check_blocks(bitmaps, change.before_mapping, &used)
-                  .in(fmt::format("inode {}", to_int(change.ino))));
+      OVL_TRY(check_blocks(bitmaps, change.before_mapping, &used).in([&change] {
+        return fmt::format("inode {}", to_int(change.ino));
+      }));
   return {};
 }
 

@@ -20,9 +20,8 @@ namespace {
 constexpr uint32_t kInodesInBlock = kBlockSize / Image::kInodeSize;
 
 Status named(Status status, Ino ino) {
-  if (status)
-    return status;
-  return std::move(status).in(fmt::format("inode {}", to_int(ino)));
+  return std::move(status).in(
+      [ino] { return fmt::format("inode {}", to_int(ino)); });
 }
 
 }  // namespace
@@ -109,8 +108,7 @@ Result<ExtInode> InodePass::read(Ino ino) const {
 Status InodePass::take(Ino ino, const ExtInode& bytes) {
   InodeChange change{ino, {}, {}, bytes, {}, {}, false, false};
   change.after.inode = OVL_TRY(describe(ino, bytes));
-  InodeState before = OVL_TRY(catalog_.state(ino));
-  change.before = before.inode;
+  change.before = OVL_TRY(catalog_.inode(ino));
   if (to_int(ino) == EXT2_ROOT_INO ||
       change.after.inode.said_generation == change.before.said_generation)
     change.after.inode.generation = change.before.generation;
@@ -130,6 +128,7 @@ Status InodePass::take(Ino ino, const ExtInode& bytes) {
   if (change.is_remapped) {
     OVL_TRY(map(change));
   } else {
+    InodeState before = OVL_TRY(catalog_.state(ino));
     change.after.has_base_mapping = before.has_base_mapping;
     change.after.mapping = std::move(before.mapping);
   }

@@ -15,9 +15,10 @@ namespace ovl {
 
 Status NamePass::check_names() {
   for (const ChangedName& name : names_)
-    OVL_TRY(count_name(name).in(fmt::format("directory {}: name '{}'",
-                                            to_int(name.directory),
-                                            one_line(name.name))));
+    OVL_TRY(count_name(name).in([&name] {
+      return fmt::format("directory {}: name '{}'", to_int(name.directory),
+                         one_line(name.name));
+    }));
   OVL_TRY(check_links());
   return check_parents();
 }
@@ -57,11 +58,10 @@ Status NamePass::check_target(const ChangedName& name) const {
 
 Status NamePass::check_links() const {
   for (const auto& [ino, counts] : counts_)
-    OVL_TRY(check_links_of(Ino{ino}).in(fmt::format("inode {}", ino)));
+    OVL_TRY(check_links_of(Ino{ino}));
   for (const InodeChange& change : inodes_.changes())
     if (is_of_tree(change.ino) && !counts_.contains(to_int(change.ino)))
-      OVL_TRY(check_links_of(change.ino)
-                  .in(fmt::format("inode {}", to_int(change.ino))));
+      OVL_TRY(check_links_of(change.ino));
   return {};
 }
 
@@ -72,10 +72,10 @@ Status NamePass::check_links_of(Ino ino) const {
   const CatalogInode now = OVL_TRY(inodes_.inode(ino));
   const CatalogInode before = change == nullptr ? now : change->before;
   const auto wrong = [&] {
-    return fail(EUCLEAN, fmt::format("it has {} links, and got {} names and "
-                                     "lost {} of {}",
-                                     now.links, counts.added, counts.removed,
-                                     before.links));
+    return fail(EUCLEAN, fmt::format("inode {}: it has {} links, and got {} "
+                                     "names and lost {} of {}",
+                                     to_int(ino), now.links, counts.added,
+                                     counts.removed, before.links));
   };
   const bool is_another = change != nullptr && change->is_another();
   const int64_t names_now = names_of(ino, now);
@@ -91,9 +91,10 @@ Status NamePass::check_links_of(Ino ino) const {
       int64_t{counts.subdirs_added} - (is_made ? 0 : counts.subdirs_removed);
   const int64_t links_before = is_made ? 2 : before.links;
   if (links_before != 1 && now.links - links_before != subdirs)
-    return fail(EUCLEAN, fmt::format("it has {} links, and {} directories more "
-                                     "than with {}",
-                                     now.links, subdirs, links_before));
+    return fail(EUCLEAN,
+                fmt::format("inode {}: it has {} links, and {} "
+                            "directories more than with {}",
+                            to_int(ino), now.links, subdirs, links_before));
   return {};
 }
 

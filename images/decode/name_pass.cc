@@ -15,9 +15,8 @@ namespace ovl {
 namespace {
 
 Status named(Status status, Ino ino) {
-  if (status)
-    return status;
-  return std::move(status).in(fmt::format("directory {}", to_int(ino)));
+  return std::move(status).in(
+      [ino] { return fmt::format("directory {}", to_int(ino)); });
 }
 
 bool has_names_in(const CatalogInode& inode) {
