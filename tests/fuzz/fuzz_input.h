@@ -27,6 +27,16 @@ class FuzzInput {
       value = value << 8 | byte();
     return value;
   }
+  /// Mostly small, sometimes anything.
+  uint64_t number() {
+    const uint8_t first = byte();
+    if (first < 250)
+      return first;
+    uint64_t value = 0;
+    for (int i = 0; i < 8; ++i)
+      value = value << 8 | byte();
+    return value;
+  }
   std::string bytes(size_t count) {
     std::string out(count, '\0');
     for (char& each : out)

@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "images/journal/committed_view.h"
+#include "tests/fuzz/fuzz_input.h"
 #include "tests/support/journal_writer.h"
 
 namespace {
@@ -22,36 +23,7 @@ using namespace ovl;  // NOLINT
 constexpr uint64_t kDevice = 64;
 constexpr uint64_t kJournal = 24;
 
-void check(bool holds) {
-  if (!holds)
-    std::abort();
-}
-
-class Input {
- public:
-  Input(const uint8_t* data, size_t size) : data_(data), size_(size) {}
-  bool empty() const { return size_ == 0; }
-  uint8_t byte() {
-    if (size_ == 0)
-      return 0;
-    --size_;
-    return *data_++;
-  }
-  // Mostly small, sometimes anything.
-  uint64_t number() {
-    const uint8_t first = byte();
-    if (first < 250)
-      return first;
-    uint64_t value = 0;
-    for (int i = 0; i < 8; ++i)
-      value = value << 8 | byte();
-    return value;
-  }
-
- private:
-  const uint8_t* data_;
-  size_t size_;
-};
+using Input = FuzzInput;
 
 std::vector<MappedRun> any_runs(Input& input) {
   if (input.byte() % 4 != 0)

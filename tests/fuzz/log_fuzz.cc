@@ -16,6 +16,7 @@
 
 #include "fsengine/base/fd.h"
 #include "fsengine/store/log_reader.h"
+#include "tests/fuzz/fuzz_input.h"
 
 namespace {
 
@@ -25,31 +26,7 @@ constexpr uint64_t kDevice = 512;
 constexpr uint32_t kSegmentBlocks = 12;
 constexpr uint64_t kFingerprint = 3;
 
-class Input {
- public:
-  Input(const uint8_t* data, size_t size) : data_(data), size_(size) {}
-  bool empty() const { return size_ == 0; }
-  uint8_t byte() {
-    if (size_ == 0)
-      return 0;
-    --size_;
-    return *data_++;
-  }
-  // Mostly small, sometimes anything.
-  uint64_t number() {
-    const uint8_t first = byte();
-    if (first < 250)
-      return first;
-    uint64_t value = 0;
-    for (int i = 0; i < 8; ++i)
-      value = value << 8 | byte();
-    return value;
-  }
-
- private:
-  const uint8_t* data_;
-  size_t size_;
-};
+using Input = FuzzInput;
 
 using Bytes = std::vector<std::byte>;
 
