@@ -45,6 +45,10 @@ Result<Mapping> Catalog::mapping(Ino ino) const {
 
 void Catalog::set(Ino ino, InodeState state) {
   forget(ino);
+  if (has_mapping_of_base(ino, state)) {
+    state.has_base_mapping = true;
+    state.mapping.clear();
+  }
   if (is_base_state(ino, state))
     return;
   const auto base_xattrs = base_xattr_block(ino);
@@ -84,6 +88,19 @@ bool Catalog::is_base_state(Ino ino, const InodeState& state) const {
     return false;
   const auto base = base_->inode(ino);
   return base && *base == state.inode;
+}
+
+// A file whose blocks are where they were, after a detour. The base image's map
+// is read only where the inode's own pointers say that it may be the same.
+bool Catalog::has_mapping_of_base(Ino ino, const InodeState& state) const {
+  if (state.has_base_mapping || state.inode.is_free())
+    return state.has_base_mapping;
+  const auto base = base_->inode(ino);
+  if (!base || base->is_free() ||
+      base->pointer_hash != state.inode.pointer_hash)
+    return false;
+  const auto mapping = base_->mapping(ino);
+  return mapping && *mapping == state.mapping;
 }
 
 void Catalog::count_xattr_user(Ino ino, const CatalogInode& inode) {

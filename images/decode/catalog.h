@@ -106,6 +106,7 @@ class Catalog {
   }
   bool is_as_base(Ino ino) const;
   bool is_base_state(Ino ino, const InodeState& state) const;
+  bool has_mapping_of_base(Ino ino, const InodeState& state) const;
   uint32_t base_xattr_block(Ino ino) const;
   void forget(Ino ino);
   void count_xattr_user(Ino ino, const CatalogInode& inode);

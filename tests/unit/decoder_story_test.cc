@@ -197,6 +197,19 @@ TEST_F(DecoderStateStory, TwoFilesThatSwapABlock) {
                                         " 100644 20000 bytes 1+1"));
 }
 
+TEST_F(DecoderStateStory, BlocksBackWhereTheyWereAreAsInTheBaseImage) {
+  const auto swap = [this](const char* first, const char* second) {
+    const uint32_t one = base_block(first);
+    const uint32_t other = base_block(second);
+    poke_inode("a", [&](auto& inode) { inode.i_block[0] = one; });
+    poke_inode("d/inner", [&](auto& inode) { inode.i_block[0] = other; });
+    take();
+    return decoder_->catalog().inode_count();
+  };
+  EXPECT_EQ(swap("d/inner", "a"), 2U);
+  EXPECT_EQ(swap("a", "d/inner"), 0U);
+}
+
 TEST_F(DecoderStateStory, ARangeIsCollapsedAndInserted) {
   poke_inode("d/inner", [&](ext2_inode_large& inode) {
     std::memmove(inode.i_block, inode.i_block + 1, 4 * sizeof(uint32_t));
