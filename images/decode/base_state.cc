@@ -15,9 +15,10 @@ BaseState::BaseState(const Image& image)
 
 std::vector<Ino> BaseState::users_of_xattrs(BlockNo block) const {
   std::vector<Ino> users;
-  for (const Image::XattrUser& user : std::ranges::equal_range(
-           xattr_users_, block, {}, &Image::XattrUser::block))
-    users.push_back(user.ino);
+  for (auto at = std::ranges::lower_bound(xattr_users_, block, {},
+                                          &Image::XattrUser::block);
+       at != xattr_users_.end() && at->block == block; ++at)
+    users.push_back(at->ino);
   return users;
 }
 

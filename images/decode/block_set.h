@@ -13,8 +13,8 @@ namespace ovl {
 
 class BlockSet {
  public:
-  /// Adds [first, first + count). False when one of them was in it already.
-  bool add(BlockNo first, uint64_t count);
+  /// Adds [block, block + count). False when one of them was in it already.
+  bool add(BlockNo block, uint64_t count);
   bool test(BlockNo block) const;
   bool empty() const { return runs_.empty(); }
   void clear() { runs_.clear(); }
