@@ -146,6 +146,13 @@ Ino Image::parent_of(Ino ino) const {
   return layout.directory(slot).parent;
 }
 
+bool Image::has_name(Ino ino, std::string_view name) const {
+  const Layout& layout = parts_->layout;
+  const uint32_t slot = layout.live_slot(ino);
+  return slot != kNoSlot && layout.node(slot).is_dir() &&
+         layout.pool().child(layout.slot(slot).node, name) != kNoNode;
+}
+
 Image::InodeBytes Image::inode_bytes(Ino ino) const {
   return parts_->metadata.inode(ino);
 }

@@ -20,6 +20,7 @@
 #include <optional>
 #include <span>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "fsengine/base/result.h"
@@ -89,6 +90,9 @@ class Image {
 
   /// The inode number of a node of the merged tree.
   Ino ino_of(NodeId node) const;
+
+  /// Has directory `ino` an entry called `name`? False of what is none.
+  bool has_name(Ino ino, std::string_view name) const;
 
   /// The 256 bytes that the image shows for inode `ino`; zeros when unused.
   InodeBytes inode_bytes(Ino ino) const;

@@ -37,6 +37,7 @@ Status NamePass::run() {
   OVL_TRY(merge_names());
   settle_identities();
   OVL_TRY(check_names());
+  OVL_TRY(check_unique());
   std::erase_if(names_, [this](const ChangedName& name) {
     return name.before == name.now && !is_another(name.now) &&
            !is_another(name.directory);

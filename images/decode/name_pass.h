@@ -6,7 +6,9 @@
 #pragma once
 
 #include <string>
+#include <string_view>
 #include <unordered_map>
+#include <unordered_set>
 #include <utility>
 #include <vector>
 
@@ -59,6 +61,10 @@ class NamePass {
   bool is_another(Ino ino) const;
   void settle_identities();
 
+  Status check_unique() const;
+  Status check_unique_in(Ino directory,
+                         const std::vector<std::string_view>& come,
+                         const std::unordered_set<uint64_t>& compared) const;
   Status check_names();
   Status count_name(const ChangedName& name);
   Status check_target(const ChangedName& name) const;

@@ -81,6 +81,33 @@ TEST_F(DecoderHostileNames, TwiceInTwoBlocksThatChanged) {
   });
 }
 
+// A block that did not change is not read for each name that comes.
+TEST_F(DecoderHostileNames, TwiceAndOnlyOneBlockChanged) {
+  const uint64_t first = offset_of_entry("many", "name1000");
+  std::string name;
+  uint64_t other = 0;
+  for (uint32_t i = 1001; i < kManyNames && name.empty(); ++i) {
+    other = offset_of_entry("many", "name" + std::to_string(i));
+    if (other / kBlockSize != first / kBlockSize)
+      name = "name" + std::to_string(i);
+  }
+  const std::string words = "directory " + number("many") + ": name '";
+  const auto rename = [&](const std::string& to) {
+    write_bytes(first + 8, to);
+  };
+  expect_refused(words + name + "' is there twice", [&] { rename(name); });
+  // Of a name that the guest made in the other block.
+  write_bytes(other + 8, "made0000");
+  take_mounted();
+  expect_refused(words + "made0000' is there twice",
+                 [&] { rename("made0000"); });
+  // And of one that is no more.
+  rename(name);
+  EXPECT_EQ(take_mounted().names.size(), 2U);
+  rename("name1000");
+  EXPECT_EQ(take_mounted().names.size(), 2U);
+}
+
 TEST_F(DecoderHostileNames, OfAFreeInode) {
   expect_refused(fmt::format("inode {} is not in use", last_ino()), [&] {
     write_number(offset_of_entry("d", "inner"), last_ino());
