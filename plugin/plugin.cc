@@ -95,8 +95,10 @@ void ovl_cleanup() {
 
 void* ovl_open(int readonly) {
   server->was_opened = true;
-  if (readonly == 0)
+  if (readonly == 0) {
     server->was_writable = true;
+    server->device->expect_writes();
+  }
   return NBDKIT_HANDLE_NOT_NEEDED;
 }
 

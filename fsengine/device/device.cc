@@ -52,8 +52,13 @@ Status Device::start() {
   if (!disk_owner_)
     return {};
   disk_owner_->start_folding();
-  layout_writer_.wake();
   return {};
+}
+
+void Device::expect_writes() {
+  const std::lock_guard lock(disk_mutex_);
+  if (disk_owner_)
+    layout_writer_.wake();
 }
 
 Status Device::read(uint64_t offset, std::span<std::byte> out) {

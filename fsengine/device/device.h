@@ -50,6 +50,10 @@ class Device {
   /// fork any more.
   Status start();
 
+  /// A client that may write has come: what an earlier run began to keep and
+  /// did not is kept, in the background. Before that nothing is changed.
+  void expect_writes();
+
   /// REQUIRES, for all requests: the range lies in the device.
   Status read(uint64_t offset, std::span<std::byte> out);
   Status write(uint64_t offset, std::span<const std::byte> bytes,
