@@ -13,48 +13,12 @@
 #include <vector>
 
 #include "fsengine/base/paths.h"
+#include "fsengine/overlay/layer_node.h"
 
 namespace ovl {
 namespace {
 
 constexpr unsigned kMaxThreads = 16;
-// Longer values name no path that could exist.
-constexpr size_t kMaxRedirect = 8192;
-
-bool is_whiteout(const LayerObject& object, XattrFamily family) {
-  if (S_ISCHR(object.mode))
-    return object.rdev == DeviceNo{};
-  return S_ISREG(object.mode) && object.size == 0 &&
-         find_xattr(object.xattrs, overlay_xattr(family, "whiteout"));
-}
-
-bool is_opaque(const LayerObject& object, XattrFamily family) {
-  const auto* value =
-      find_xattr(object.xattrs, overlay_xattr(family, "opaque"));
-  return value != nullptr && *value == "y";
-}
-
-XattrSet guest_xattrs(const XattrSet& stored, XattrFamily family) {
-  XattrSet shown;
-  for (const Xattr& xattr : stored)
-    if (auto name = guest_xattr_name(family, xattr.name))
-      shown.push_back({std::move(*name), xattr.value});
-  std::ranges::sort(shown, {}, &Xattr::name);
-  return shown;
-}
-
-// As the kernel: a value with any other byte is void as a whole.
-uint8_t protected_flags(const LayerObject& object, XattrFamily family) {
-  int flags = kFlagNone;
-  const auto* value =
-      find_xattr(object.xattrs, overlay_xattr(family, "protattr"));
-  for (const char letter : value != nullptr ? *value : std::string()) {
-    if (letter != 'a' && letter != 'i')
-      return kFlagNone;
-    flags |= letter == 'a' ? kFlagAppend : kFlagImmutable;
-  }
-  return static_cast<uint8_t>(flags);
-}
 
 // Empty, or a header of version 0 that states its own length, and a digest.
 bool is_valid_metacopy(const std::string& value) {
@@ -186,65 +150,11 @@ class Scanner {
     if (linked)
       if (const auto at = links_.find(identity); at != links_.end())
         return at->second;
-    const NodeId node = pool_.add(make_node(object, parent));
+    const NodeId node =
+        pool_.add(layer_node(object, index_, parent, family_, pool_));
     if (linked)
       links_.emplace(identity, node);
     return node;
-  }
-
-  Node make_node(const LayerObject& object, NodeId parent) {
-    Node node;
-    node.layer = index_;
-    node.host_dir = parent;
-    node.host_ino = object.ino;
-    if (parent != kNoNode)
-      node.host_name = pool_.strings.add(object.name);
-    node.mode = static_cast<uint16_t>(object.mode);
-    node.uid = object.uid;
-    node.gid = object.gid;
-    node.size = object.size;
-    node.mtime_sec = object.mtime_sec;
-    node.mtime_nsec = object.mtime_nsec;
-    node.ctime_tag = object.ctime_tag;
-    node.xattrs = pool_.xattrs.intern(guest_xattrs(object.xattrs, family_));
-    set_kind(node, object);
-    set_marks(node, object);
-    return node;
-  }
-
-  void set_kind(Node& node, const LayerObject& object) {
-    if (node.is_dir())
-      node.lower = kNoNode;
-    else if (node.is_symlink())
-      node.target = pool_.strings.add(object.target);
-    else if (node.is_device())
-      node.rdev = object.rdev;
-    else if (node.is_regular())
-      node.holes = pool_.hole_maps.intern(object.holes);
-  }
-
-  void set_marks(Node& node, const LayerObject& object) {
-    if (is_whiteout(object, family_))
-      node.marks |= kMarkWhiteout;
-    if (index_ == 0)
-      node.flags = protected_flags(object, family_);
-    if (node.is_dir() && is_opaque(object, family_))
-      node.marks |= kMarkOpaque;
-    if (node.is_regular() &&
-        find_xattr(object.xattrs, overlay_xattr(family_, "metacopy")))
-      node.marks |= kMarkMetacopy;
-    if (node.is_dir() || (node.marks & kMarkMetacopy))
-      set_redirect(node, object);
-  }
-
-  void set_redirect(Node& node, const LayerObject& object) {
-    const auto* value =
-        find_xattr(object.xattrs, overlay_xattr(family_, "redirect"));
-    if (value == nullptr)
-      return;
-    node.has_redirect = true;
-    node.redirect = pool_.strings.add(
-        value->substr(0, std::min(value->find(char{}), kMaxRedirect)));
   }
 
   const Layer& layer_;
