@@ -68,6 +68,23 @@ Status ObjectWriter::copy_range(int fd, const BlockSource& from, uint64_t at,
   return {};
 }
 
+Status ObjectWriter::make_patch(const At& at, NodeId id,
+                                const ContentChange& content) {
+  const Fd fd =
+      OVL_TRY(target_.os.open_file(at, O_WRONLY | O_CREAT | O_EXCL, 0600));
+  std::unique_ptr<BlockSource> from;
+  for (const FileRange& range : content.changed) {
+    if (range.is_hole)
+      continue;
+    if (!from)
+      from = OVL_TRY(target_.content(id));
+    const uint64_t end = (range.first + range.count) * kBlockSize;
+    OVL_TRY(copy_range(fd.get(), *from, range.first * kBlockSize,
+                       std::min(end, content.size)));
+  }
+  return {};
+}
+
 Status ObjectWriter::make_whiteout(const At& at) {
   return target_.os.make_node(at, S_IFCHR, DeviceNo{});
 }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #pragma once
 
+#include "fsengine/base/change.h"
 #include "fsengine/base/os.h"
 #include "fsengine/base/result.h"
 #include "fsengine/base/tree.h"
@@ -17,6 +18,10 @@ class ObjectWriter {
   /// Makes anything but a directory: content, then attributes. ENOTSUP for a
   /// 0:0 character device, which overlayfs would take for a whiteout.
   Status make(const At& at, NodeId id);
+
+  /// Makes a file that holds, at their offsets, the data in `content` of
+  /// regular file `id`.
+  Status make_patch(const At& at, NodeId id, const ContentChange& content);
 
   Status make_whiteout(const At& at);
 

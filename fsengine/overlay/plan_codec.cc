@@ -13,7 +13,7 @@ namespace {
 
 using Json = nlohmann::json;
 
-constexpr int kVersion = 1;
+constexpr int kVersion = 2;
 
 Json bytes(const std::string& text) {
   return Json::binary({text.begin(), text.end()});
@@ -43,7 +43,20 @@ Json encode(const AttributeStep& step) {
 }
 
 Json encode(const UnlockStep& step) {
-  return Json::array({bytes(step.path), step.mode});
+  return Json::array({bytes(step.path), step.ino, step.mode});
+}
+
+Json encode(const MoveStep& step) {
+  return Json::array(
+      {bytes(step.dir), bytes(step.name), bytes(step.staged), step.ino});
+}
+
+Json encode(const PatchStep& step) {
+  Json ranges = Json::array();
+  for (const FileRange& range : step.ranges)
+    ranges.push_back(Json::array({range.first, range.count, range.is_hole}));
+  return Json::array(
+      {bytes(step.path), step.ino, step.size, bytes(step.staged), ranges});
 }
 
 template <typename Step>
@@ -85,7 +98,25 @@ void decode(const Json& value, AttributeStep& step) {
 }
 
 void decode(const Json& value, UnlockStep& step) {
-  step = {text(value.at(0)), value.at(1).get<uint32_t>()};
+  step = {text(value.at(0)), value.at(1).get<uint64_t>(),
+          value.at(2).get<uint32_t>()};
+}
+
+void decode(const Json& value, MoveStep& step) {
+  step = {text(value.at(0)), text(value.at(1)), text(value.at(2)),
+          value.at(3).get<uint64_t>()};
+}
+
+void decode(const Json& value, PatchStep& step) {
+  step = {text(value.at(0)),
+          value.at(1).get<uint64_t>(),
+          value.at(2).get<uint64_t>(),
+          text(value.at(3)),
+          {}};
+  for (const Json& range : value.at(4))
+    step.ranges.push_back({range.at(0).get<uint64_t>(),
+                           range.at(1).get<uint64_t>(),
+                           range.at(2).get<bool>()});
 }
 
 template <typename Step>
@@ -103,7 +134,9 @@ std::string encode_plan(const PublishPlan& plan) {
   const Json json = {{"ovl-plan", kVersion},
                      {"upper", plan.upper_ino},
                      {"unlocks", encode_all(plan.unlocks)},
+                     {"moves", encode_all(plan.moves)},
                      {"names", encode_all(plan.names)},
+                     {"patches", encode_all(plan.patches)},
                      {"attributes", encode_all(plan.attributes)}};
   std::string encoded;
   Json::to_cbor(json, encoded);
@@ -119,7 +152,9 @@ Result<PublishPlan> decode_plan(std::span<const std::byte> encoded) {
     PublishPlan plan;
     plan.upper_ino = json.at("upper").get<uint64_t>();
     decode_all(json.at("unlocks"), plan.unlocks);
+    decode_all(json.at("moves"), plan.moves);
     decode_all(json.at("names"), plan.names);
+    decode_all(json.at("patches"), plan.patches);
     decode_all(json.at("attributes"), plan.attributes);
     return plan;
   } catch (const Json::exception&) {

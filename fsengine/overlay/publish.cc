@@ -5,11 +5,16 @@
 // and exchanges are atomic, so there is no third state of our making.
 #include <fcntl.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <optional>
+#include <span>
+#include <vector>
 
 #include "fsengine/base/paths.h"
+#include "fsengine/base/units.h"
 #include "fsengine/overlay/publish_plan.h"
 
 namespace ovl {
@@ -79,9 +84,83 @@ Result<Located> locate(int upper, const std::string& path) {
                  {fd, path.empty() ? "." : std::string(split.name)}};
 }
 
+// The path was there before later steps, and is none any more.
+bool leads_nowhere(const Error& error) {
+  return error.code() == ENOENT || error.code() == ENOTDIR ||
+         error.code() == ELOOP;
+}
+
+// Under one of the paths it may be another, or nothing.
 Status unlock(Os& os, int upper, const UnlockStep& step) {
+  const auto place = locate(upper, step.path);
+  if (!place && leads_nowhere(place.error()))
+    return {};
+  if (!place)
+    return tl::unexpected(place.error());
+  if (OVL_TRY(ino_at(place->at)) != step.ino)
+    return {};
+  return os.chmod(place->at, step.mode);
+}
+
+// Once later steps are done the path leads elsewhere or nowhere; whether it was
+// done is told by the step that places it.
+Status take_out(Os& os, int upper, int staging, const MoveStep& step) {
+  const At staged{staging, step.staged};
+  if (OVL_TRY(ino_at(staged)) == step.ino)
+    return {};
+  const auto dir = open_beneath(upper, step.dir, O_RDONLY | O_DIRECTORY);
+  if (!dir)
+    return leads_nowhere(dir.error()) ? Status() : tl::unexpected(dir.error());
+  const At name{dir->get(), step.name};
+  if (OVL_TRY(ino_at(name)) != step.ino)
+    return {};
+  OVL_TRY(ensure_movable(os, {dir->get(), "."}));
+  OVL_TRY(ensure_movable(os, name));
+  return os.rename(name, staged, Rename::kNoReplace);
+}
+
+Result<Fd> open_for_patch(Os& os, const At& at) {
+  auto file = os.open_file(at, O_RDWR, 0);
+  if (file || file.error().code() != EACCES)
+    return file;
+  OVL_TRY(os.chmod(at, 0600));
+  return os.open_file(at, O_RDWR, 0);
+}
+
+Status copy_range(Os& os, int from, int to, uint64_t at, uint64_t end) {
+  constexpr uint64_t kCopyBytes = 1 << 20;
+  std::vector<std::byte> buffer(std::min(kCopyBytes, end - at));
+  while (at < end) {
+    const size_t wanted = std::min<uint64_t>(buffer.size(), end - at);
+    const ssize_t got =
+        ::pread(from, buffer.data(), wanted, static_cast<off_t>(at));
+    if (got <= 0)
+      return got < 0 ? last_error("read staged data")
+                     : fail(EUCLEAN, "staged data is not complete");
+    const auto bytes = std::span(buffer).first(static_cast<size_t>(got));
+    OVL_TRY(os.pwrite(to, bytes, at));
+    at += bytes.size();
+  }
+  return {};
+}
+
+// Repeated as a whole: nothing tells how much of it was done.
+Status patch(Os& os, int upper, int staging, const PatchStep& step) {
   const Located place = OVL_TRY(locate(upper, step.path));
-  return os.chmod(place.at, step.mode);
+  if (OVL_TRY(ino_at(place.at)) != step.ino)
+    return system_error(ESTALE, "changed by somebody else");
+  const Fd file = OVL_TRY(open_for_patch(os, place.at));
+  const Fd staged = OVL_TRY(os.open_file({staging, step.staged}, O_RDONLY, 0));
+  OVL_TRY(os.ftruncate(file.get(), step.size));
+  for (const FileRange& range : step.ranges) {
+    const uint64_t begin = range.first * kBlockSize;
+    const uint64_t end =
+        std::min((range.first + range.count) * kBlockSize, step.size);
+    OVL_TRY(range.is_hole
+                ? os.punch_hole(file.get(), begin, range.count * kBlockSize)
+                : copy_range(os, staged.get(), file.get(), begin, end));
+  }
+  return {};
 }
 
 Status settle(Os& os, int upper, const AttributeStep& step) {
@@ -101,9 +180,14 @@ Status publish(Os& os, int upper, int staging, const PublishPlan& plan) {
   OVL_TRY(check_upper(upper, plan).in("upperdir"));
   for (const UnlockStep& step : plan.unlocks)
     OVL_TRY(unlock(os, upper, step).in("upperdir: " + step.path));
+  for (const MoveStep& step : plan.moves)
+    OVL_TRY(take_out(os, upper, staging, step)
+                .in("upperdir: " + join_path(step.dir, step.name)));
   for (const NameStep& step : plan.names)
     OVL_TRY(carry_out(os, upper, staging, step)
                 .in("upperdir: " + join_path(step.dir, step.name)));
+  for (const PatchStep& step : plan.patches)
+    OVL_TRY(patch(os, upper, staging, step).in("upperdir: " + step.path));
   for (const AttributeStep& step : plan.attributes)
     OVL_TRY(settle(os, upper, step).in("upperdir: " + step.path));
   return os.syncfs(upper).in("upperdir");

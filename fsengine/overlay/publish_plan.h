@@ -11,6 +11,7 @@
 #include <string>
 #include <vector>
 
+#include "fsengine/base/change.h"
 #include "fsengine/base/os.h"
 #include "fsengine/base/result.h"
 #include "fsengine/overlay/attribute_change.h"
@@ -32,6 +33,23 @@ struct NameStep {
   uint64_t ino = 0;    // of the staged object, or of the one to remove
 };
 
+/// A directory that upper has elsewhere then: it waits in staging meanwhile.
+struct MoveStep {
+  std::string dir;  // path beneath upper, before any step
+  std::string name;
+  std::string staged;  // name in staging, from where a NameStep takes it
+  uint64_t ino = 0;
+};
+
+/// Content of a file that stays the same file.
+struct PatchStep {
+  std::string path;    // when all names stand
+  uint64_t ino = 0;    // of the file
+  uint64_t size = 0;   // that it is to have
+  std::string staged;  // a file in staging with the data, at its offsets
+  std::vector<FileRange> ranges;  // as in ContentChange
+};
+
 /// Attributes to settle in upper once all names stand.
 struct AttributeStep {
   std::string path;
@@ -40,17 +58,22 @@ struct AttributeStep {
 
 /// A directory whose permissions bar us while steps are carried out in it.
 struct UnlockStep {
-  std::string path;
+  std::string path;  // before any step, or when all names stand
+  uint64_t ino = 0;
   uint32_t mode = 0;  // to give it meanwhile
 };
 
 struct PublishPlan {
   uint64_t upper_ino = 0;  // of upper's root: a plan is for no other
   std::vector<UnlockStep> unlocks;
-  std::vector<NameStep> names;            // additions before what hides
+  std::vector<MoveStep> moves;  // deepest first
+  std::vector<NameStep> names;  // additions before what hides
+  std::vector<PatchStep> patches;
   std::vector<AttributeStep> attributes;  // deepest first
 
-  bool empty() const { return names.empty() && attributes.empty(); }
+  bool empty() const {
+    return names.empty() && patches.empty() && attributes.empty();
+  }
 };
 
 /// Carries out what of `plan` is not done yet, in order, and syncs upper.

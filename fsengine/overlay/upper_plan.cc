@@ -94,7 +94,7 @@ class Planner {
   }
 
   bool copies_in_full() const { return copies_in_full_; }
-  UpperPlan take() { return {std::move(dirs_)}; }
+  UpperPlan take() { return {std::move(dirs_), {}}; }
 
  private:
   void visit(uint32_t index) {

@@ -10,6 +10,7 @@
 #include <string_view>
 #include <vector>
 
+#include "fsengine/base/change.h"
 #include "fsengine/base/result.h"
 #include "fsengine/base/tree.h"
 #include "fsengine/overlay/owner_policy.h"
@@ -23,6 +24,7 @@ struct WantedName {
     kFile,      // `node`, not a directory, in full
     kDir,       // dirs[dir]
     kKeep,      // what upper has there now, untouched with all below it
+    kNothing,   // upper has no such name
   };
   std::string_view name;
   Kind kind = Kind::kFile;
@@ -37,14 +39,25 @@ struct WantedDir {
   uint32_t parent = 0;     // index of its directory; its own for the root
   std::string_view name;
   bool wanted = true;    // false: shows through, nothing stands in upper
-  bool kept = false;     // upper has this very directory at this place
+  bool kept = false;     // upper has this very directory
+  bool partial = false;  // kept: what `names` says nothing of stays as it is
+  bool moved = false;    // kept: it stands elsewhere until then
   bool opaque = false;   // cut off what a lower has at its name
   std::string redirect;  // absolute path in the lowers, when not at its place
   std::vector<WantedName> names;
 };
 
+/// Content that a file of upper, which stays the same file, is to have.
+struct WantedPatch {
+  NodeId node = kNoNode;  // its new state
+  uint32_t dir = 0;       // a name that it will have
+  std::string_view name;
+  ContentChange content;
+};
+
 struct UpperPlan {
   std::vector<WantedDir> dirs;  // parents before children; [0] is the root
+  std::vector<WantedPatch> patches;
 
   /// Path of dirs[index] beneath the root of upper; "" for the root.
   std::string path(uint32_t index) const;

@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <functional>
 #include <iterator>
 
 #include "fsengine/base/dir_names.h"
@@ -13,9 +14,20 @@
 
 namespace ovl {
 
+namespace {
+
+ptrdiff_t depth_of(const MoveStep& step) {
+  return step.dir.empty() ? 0 : 1 + std::ranges::count(step.dir, '/');
+}
+
+}  // namespace
+
 Result<PublishPlan> UpperStage::run() {
   const auto count = static_cast<uint32_t>(plan_.dirs.size());
   staged_path_.resize(count);
+  for (const WantedDir& dir : plan_.dirs)
+    if (dir.moved)
+      leaving_.insert(object_of(dir).host_ino);
   for (uint32_t i = 0; i < count; ++i) {
     if (!plan_.dirs[i].wanted)
       continue;
@@ -24,7 +36,10 @@ Result<PublishPlan> UpperStage::run() {
   for (uint32_t i = count; i-- > 0;)
     if (plan_.dirs[i].wanted && !plan_.dirs[i].kept)
       OVL_TRY(at_path(finish_dir(i), i));
+  for (const WantedPatch& patch : plan_.patches)
+    OVL_TRY(at_path(stage_patch(patch), patch.dir, patch.name));
   OVL_TRY(identify_steps());
+  std::ranges::stable_sort(result_.moves, std::greater(), depth_of);
   unlock_dirs();
   settle_dirs();
   if (!result_.empty())
@@ -45,13 +60,13 @@ Result<T> UpperStage::at_path(Result<T> result, uint32_t index,
 }
 
 Result<Fd> UpperStage::open_kept(uint32_t index) const {
-  Fd fd = OVL_TRY(
-      open_beneath(target_.upper, plan_.path(index), O_RDONLY | O_DIRECTORY));
+  const Node& object = object_of(plan_.dirs[index]);
+  Fd fd = OVL_TRY(open_beneath(target_.upper, host_path(target_.pool, object),
+                               O_RDONLY | O_DIRECTORY));
   struct stat st {};
   if (::fstat(fd.get(), &st) != 0)
     return last_error("fstat");
-  const NodeId object = layer_object(target_.pool, plan_.dirs[index].node);
-  if (st.st_ino != target_.pool[object].host_ino)
+  if (st.st_ino != object.host_ino)
     return system_error(ESTALE, "directory was changed by somebody else");
   return fd;
 }
@@ -74,25 +89,46 @@ Result<UpperStage::Present> UpperStage::look_up(int dir,
 
 Status UpperStage::compare_dir(uint32_t index) {
   const Fd dir = OVL_TRY(at_path(open_kept(index), index));
-  const auto names = OVL_TRY(at_path(list_names(dir.get()), index));
-  std::unordered_set<std::string_view> unwanted(names.begin(), names.end());
   for (const WantedName& wanted : plan_.dirs[index].names) {
     const std::string name(wanted.name);
-    unwanted.erase(wanted.name);
-    const Present present = OVL_TRY(at_path(look_up(dir.get(), name), index));
+    Present present = OVL_TRY(at_path(look_up(dir.get(), name), index));
+    if (leaves(present)) {
+      touched_.insert(index);
+      present = {};
+    }
     OVL_TRY(at_path(compare_name(index, wanted, present), index, name));
   }
+  return plan_.dirs[index].partial ? Status() : remove_others(index, dir.get());
+}
+
+// What upper has beside the names that are wanted.
+Status UpperStage::remove_others(uint32_t index, int dir) {
+  const auto names = OVL_TRY(at_path(list_names(dir), index));
+  std::unordered_set<std::string_view> wanted;
+  for (const WantedName& name : plan_.dirs[index].names)
+    wanted.insert(name.name);
   for (const std::string& name : names)
-    if (unwanted.contains(name))
-      OVL_TRY(at_path(remove(index, dir.get(), name), index, name));
+    if (!wanted.contains(name))
+      OVL_TRY(at_path(remove(index, dir, name), index, name));
   return {};
+}
+
+// A directory that will be taken out before any name is placed.
+bool UpperStage::leaves(const Present& present) const {
+  return present.exists && S_ISDIR(present.mode) &&
+         leaving_.contains(present.ino);
 }
 
 Status UpperStage::compare_name(uint32_t index, const WantedName& wanted,
                                 const Present& present) {
   using Kind = WantedName::Kind;
-  const bool stays = wanted.kind == Kind::kKeep ||
-                     (wanted.kind == Kind::kDir && plan_.dirs[wanted.dir].kept);
+  const bool stays =
+      wanted.kind == Kind::kKeep ||
+      (wanted.kind == Kind::kDir && plan_.dirs[wanted.dir].kept &&
+       !plan_.dirs[wanted.dir].moved);
+  if (wanted.kind == Kind::kNothing)
+    return present.exists ? remove(index, std::string(wanted.name), present)
+                          : Status();
   if (stays && !present.exists)
     return system_error(ESTALE, "removed by somebody else");
   if (stays || (wanted.kind == Kind::kWhiteout && present.whiteout))
@@ -113,6 +149,8 @@ Status UpperStage::replace(uint32_t index, const WantedName& wanted,
       wanted.kind == WantedName::Kind::kDir || S_ISDIR(present.mode);
   if (present.exists)
     step.kind = with_dir ? NameStep::Kind::kExchange : NameStep::Kind::kReplace;
+  if (wanted.kind == WantedName::Kind::kDir && plan_.dirs[wanted.dir].moved)
+    step.ino = object_of(plan_.dirs[wanted.dir]).host_ino;
   const At at{target_.staging, step.staged};
   const std::string staged = step.staged;
   add_step(index, std::move(step), wanted.kind == WantedName::Kind::kWhiteout);
@@ -120,7 +158,11 @@ Status UpperStage::replace(uint32_t index, const WantedName& wanted,
 }
 
 Status UpperStage::remove(uint32_t index, int dir, const std::string& name) {
-  const Present present = OVL_TRY(look_up(dir, name));
+  return remove(index, name, OVL_TRY(look_up(dir, name)));
+}
+
+Status UpperStage::remove(uint32_t index, const std::string& name,
+                          const Present& present) {
   NameStep step{NameStep::Kind::kRemove, "", name, new_staged_name(),
                 present.ino};
   add_step(index, std::move(step), true);
@@ -139,8 +181,8 @@ Status UpperStage::identify_steps() {
   result_.upper_ino = root.ino;
   std::ranges::move(hiding_, std::back_inserter(result_.names));
   for (NameStep& step : result_.names) {
-    if (step.kind == NameStep::Kind::kRemove)
-      continue;
+    if (step.ino != 0)
+      continue;  // not of a staged object
     const Present staged = OVL_TRY(
         look_up(target_.staging, step.staged).in("workdir: ovl/staging"));
     step.ino = staged.ino;
@@ -152,10 +194,17 @@ Status UpperStage::identify_steps() {
 // when the directory is settled.
 void UpperStage::unlock_dirs() {
   for (const uint32_t index : touched_) {
-    const NodeId object = layer_object(target_.pool, plan_.dirs[index].node);
-    const uint32_t mode = target_.pool[object].mode & 07777;
-    if (!target_.privileged && (mode & 0700) != 0700)
-      result_.unlocks.push_back({plan_.path(index), mode | 0700});
+    if (!plan_.dirs[index].kept)
+      continue;
+    const Node& object = object_of(plan_.dirs[index]);
+    const uint32_t mode = object.mode & 07777;
+    if (target_.privileged || (mode & 0700) == 0700)
+      continue;
+    const std::string before = host_path(target_.pool, object);
+    const std::string after = plan_.path(index);
+    result_.unlocks.push_back({before, object.host_ino, mode | 0700});
+    if (after != before)
+      result_.unlocks.push_back({after, object.host_ino, mode | 0700});
   }
 }
 
@@ -174,7 +223,9 @@ Result<Fd> UpperStage::make_staged_dir(uint32_t index) {
   const SplitPath split = split_path(path);
   const Fd parent =
       OVL_TRY(open_beneath(target_.staging, split.dir, O_RDONLY | O_DIRECTORY));
-  OVL_TRY(target_.os.make_dir({parent.get(), std::string(split.name)}, 0700));
+  const At at{parent.get(), std::string(split.name)};
+  OVL_TRY(target_.os.make_dir(at, 0700));
+  made_[plan_.dirs[index].node] = OVL_TRY(look_up(at.dir, at.name)).ino;
   return open_beneath(target_.staging, path, O_RDONLY | O_DIRECTORY);
 }
 
@@ -184,15 +235,57 @@ Status UpperStage::build_name(uint32_t index, const WantedName& wanted,
     case WantedName::Kind::kWhiteout:
       return writer_.make_whiteout(at);
     case WantedName::Kind::kDir:
-      staged_path_[wanted.dir] = staged;
+      if (!plan_.dirs[wanted.dir].moved)
+        staged_path_[wanted.dir] = staged;
+      else if (plan_.dirs[index].kept)
+        add_move(wanted.dir, staged);
+      else
+        add_place(index, wanted);
       return {};
     case WantedName::Kind::kFile:
       settle_file(wanted.node, join_path(plan_.path(index), wanted.name));
       return make_or_link(wanted.node, at, {false, staged});
     case WantedName::Kind::kKeep:
+    case WantedName::Kind::kNothing:
       break;
   }
   return fail(EINVAL, "planned to be kept in a directory that is new");
+}
+
+void UpperStage::add_move(uint32_t index, const std::string& staged) {
+  const Node& object = object_of(plan_.dirs[index]);
+  const Node& dir = target_.pool[object.host_dir];
+  result_.moves.push_back(
+      {host_path(target_.pool, dir),
+       std::string(target_.pool.strings.get(object.host_name)), staged,
+       object.host_ino});
+  touched_.insert(index);
+}
+
+// A moved directory, into one that is new: once that is in upper.
+void UpperStage::add_place(uint32_t parent, const WantedName& wanted) {
+  NameStep step;
+  step.name = wanted.name;
+  step.staged = new_staged_name();
+  step.ino = object_of(plan_.dirs[wanted.dir]).host_ino;
+  add_move(wanted.dir, step.staged);
+  touched_.insert(parent);
+  step.dir = plan_.path(parent);
+  result_.names.push_back(std::move(step));
+}
+
+Status UpperStage::stage_patch(const WantedPatch& patch) {
+  const Node& object = target_.pool[layer_object(target_.pool, patch.node)];
+  PatchStep step{join_path(plan_.path(patch.dir), patch.name), object.host_ino,
+                 patch.content.size, new_staged_name(), patch.content.changed};
+  OVL_TRY(writer_.make_patch({target_.staging, step.staged}, patch.node,
+                             patch.content));
+  // Writing takes set-id bits and capabilities away.
+  result_.attributes.push_back(
+      {step.path, all_attributes(target_.rules(), target_.pool[patch.node])});
+  settled_.insert(patch.node);
+  result_.patches.push_back(std::move(step));
+  return {};
 }
 
 // Complete before it can be seen, but for the permission to move it.
@@ -208,11 +301,11 @@ Status UpperStage::finish_dir(uint32_t index) {
   if (!dir.redirect.empty())
     OVL_TRY(writer_.set_redirect(at, dir.redirect));
   OVL_TRY(writer_.set_attributes(at, node));
-  const bool unmovable = !target_.privileged && (node.mode & 0700) != 0700;
-  if (!unmovable || !plan_.dirs[dir.parent].kept)
+  const bool moves = plan_.dirs[dir.parent].kept;
+  const bool barred = !target_.privileged && (node.mode & 0700) != 0700;
+  if (!barred || (!moves && !touched_.contains(index)))
     return {};
-  result_.attributes.push_back(
-      {plan_.path(index), all_attributes(target_.rules(), node)});
+  touched_.insert(index);
   return target_.os.chmod(at, node.mode | 0700);
 }
 
@@ -234,7 +327,9 @@ Status UpperStage::make_or_link(NodeId node, const At& at, const Place& here) {
                      node, at);
   }
   first_place_[node] = here;
-  return writer_.make(at, node);
+  OVL_TRY(writer_.make(at, node));
+  made_[node] = OVL_TRY(look_up(at.dir, at.name)).ino;
+  return {};
 }
 
 Status UpperStage::link_from(const Place& place, NodeId node, const At& at) {
@@ -269,21 +364,29 @@ void UpperStage::settle_dirs() {
   for (uint32_t i = static_cast<uint32_t>(plan_.dirs.size()); i-- > 0;)
     if (plan_.dirs[i].wanted && plan_.dirs[i].kept)
       settle_dir(i);
+    else if (touched_.contains(i))
+      result_.attributes.push_back(
+          {plan_.path(i),
+           all_attributes(target_.rules(), target_.pool[plan_.dirs[i].node])});
 }
 
 void UpperStage::settle_dir(uint32_t index) {
   const NodePool& pool = target_.pool;
   const WantedDir& dir = plan_.dirs[index];
-  const Node& old = pool[layer_object(pool, dir.node)];
+  const Node& old = object_of(dir);
   const bool opaque = dir.opaque && !(old.marks & kMarkOpaque);
   const bool changed =
       !same_carried_attributes(pool[dir.node], old, target_.owner);
-  if (!changed && !opaque && !touched_.contains(index))
+  const bool redirect = dir.moved && !dir.redirect.empty();
+  if (!changed && !opaque && !redirect && !touched_.contains(index))
     return;
   AttributeChange change =
       attribute_change(target_.rules(), old, pool[dir.node]);
   if (opaque)
     change.set.push_back({overlay_xattr(target_.family, "opaque"), "y"});
+  if (redirect)
+    change.set.push_back(
+        {overlay_xattr(target_.family, "redirect"), dir.redirect});
   result_.attributes.push_back({plan_.path(index), std::move(change)});
 }
 

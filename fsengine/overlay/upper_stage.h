@@ -27,6 +27,10 @@ class UpperStage {
 
   Result<PublishPlan> run();
 
+  /// Inode number of an object that was made. REQUIRES: run() was successful,
+  /// and the plan wants `node` and had it made.
+  uint64_t made_ino(NodeId node) const { return made_.at(node); }
+
  private:
   /// Where an object stands that further names can be linked to.
   struct Place {
@@ -41,15 +45,24 @@ class UpperStage {
     bool whiteout = false;
   };
 
+  const Node& object_of(const WantedDir& dir) const {
+    return target_.pool[layer_object(target_.pool, dir.node)];
+  }
   template <typename T>
   Result<T> at_path(Result<T> result, uint32_t index,
                     std::string_view name = "") const;
   Status compare_dir(uint32_t index);
+  void add_move(uint32_t index, const std::string& staged);
+  void add_place(uint32_t parent, const WantedName& wanted);
+  Status stage_patch(const WantedPatch& patch);
   Status compare_name(uint32_t index, const WantedName& wanted,
                       const Present& present);
   Status replace(uint32_t index, const WantedName& wanted,
                  const Present& present);
+  Status remove_others(uint32_t index, int dir);
   Status remove(uint32_t index, int dir, const std::string& name);
+  Status remove(uint32_t index, const std::string& name,
+                const Present& present);
   Status build_dir(uint32_t index);
   Result<Fd> make_staged_dir(uint32_t index);
   Status build_name(uint32_t index, const WantedName& wanted, const At& at,
@@ -63,6 +76,7 @@ class UpperStage {
   void settle_dirs();
   Result<Fd> open_kept(uint32_t index) const;
   static Result<Present> look_up(int dir, const std::string& name);
+  bool leaves(const Present& present) const;
   void add_step(uint32_t index, NameStep step, bool hides);
   Status identify_steps();
   void unlock_dirs();
@@ -77,6 +91,8 @@ class UpperStage {
   std::unordered_map<NodeId, Place> first_place_;
   std::unordered_set<NodeId> settled_;
   std::unordered_set<uint32_t> touched_;
+  std::unordered_set<uint64_t> leaving_;  // directories that move
+  std::unordered_map<NodeId, uint64_t> made_;
   uint64_t staged_count_ = 0;
 };
 

@@ -20,6 +20,8 @@ inline std::string plan_word(const UpperPlan& plan, const WantedName& wanted) {
       return name;
     case WantedName::Kind::kKeep:
       return name + "!";
+    case WantedName::Kind::kNothing:
+      return name + "0";
     case WantedName::Kind::kDir:
       break;
   }
@@ -30,7 +32,8 @@ inline std::string plan_word(const UpperPlan& plan, const WantedName& wanted) {
 }
 
 /// One word a name: `d/` kept or merged, `d/=y` opaque, `d/->/p` redirect,
-/// `f` a file, `f-` a whiteout, `k!` kept as it is.
+/// `f` a file, `f-` a whiteout, `k!` kept as it is,
+/// `n0` nothing.
 inline std::vector<std::string> plan_words(const UpperPlan& plan) {
   std::vector<std::string> words;
   for (uint32_t i = 0; i < plan.dirs.size(); ++i)
