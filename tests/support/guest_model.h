@@ -134,7 +134,18 @@ class GuestModel {
     return store(*root_);
   }
 
+  const Inode& root() const { return *root_; }
+  const XattrSet& xattrs(const Inode& inode) const {
+    return pool_.xattrs.get(inode.node.xattrs);
+  }
+
   uint64_t number_of(NodeId base) const { return numbers_.at(base); }
+
+  /// The node of the base that an inode number was given to, or kNoNode.
+  NodeId base_of(uint64_t number) const {
+    const auto at = by_number_.find(number);
+    return at == by_number_.end() ? kNoNode : at->second->base;
+  }
 
   /// The bytes of a regular file that is or was in the tree.
   std::unique_ptr<BlockSource> content(uint64_t number) const {
