@@ -25,6 +25,9 @@ class ModelChanges {
             static_cast<uint16_t>(inode.node.mode & S_IFMT)};
   }
 
+  /// One in so many changes of content says that blocks have moved; 0: none.
+  uint64_t moved_in = 4;
+
   /// Since the last call that was accepted.
   Changes since() {
     const State now = state();
@@ -119,7 +122,7 @@ class ModelChanges {
   ContentChange content(const Object& old, const Object& now) {
     ContentChange change;
     change.size = now.size;
-    change.has_moved_blocks = random_() % 4 == 0;
+    change.has_moved_blocks = moved_in != 0 && random_() % moved_in == 0;
     for (uint32_t i = 0; i < blocks_for(now.size); ++i) {
       const auto before = old.blocks.find(i);
       const auto after = now.blocks.find(i);
