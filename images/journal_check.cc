@@ -13,6 +13,7 @@ namespace {
 
 constexpr uint32_t kJournalMagic = 0xC03B3998;
 constexpr size_t kStartOffset = 0x1c;
+constexpr size_t kErrorOffset = 0x20;
 
 using Block = std::array<std::byte, kBlockSize>;
 
@@ -34,6 +35,10 @@ Status check_journal_is_empty(const BlockSource& device, const BlockMap& map) {
     return fail(EUCLEAN, "the journal has no valid superblock");
   if (number_at(block, kStartOffset) != 0)
     return fail(EBUSY, "the file system is not clean: its journal is in use");
+  if (number_at(block, kErrorOffset) != 0)
+    return fail(EBUSY,
+                "the file system is not clean: the guest noted errors in its "
+                "journal, run e2fsck");
   return {};
 }
 

@@ -134,6 +134,10 @@ Status Decoder::advance_journal(const BlockSource& device) {
   OVL_TRY(journal_.advance(device, runs_of(journal_mapping_)));
   for (const BlockNo block : journal_.take_touched())
     touched_.add(block, 1);
+  if (journal_.guest_error() != 0)
+    return fail(EBUSY, fmt::format("the guest gave it up with error {}, for "
+                                   "errors in its file system: run e2fsck",
+                                   journal_.guest_error()));
   return {};
 }
 

@@ -46,8 +46,9 @@ class Decoder {
   /// outlives the next decode, and its bytes do not change until then.
   ///
   /// EBUSY: no state to take, wait for a later one (a file system in use
-  /// without a journal that is not still, or not consistent yet). ENOTSUP: not
-  /// a file system that this decodes. EUCLEAN: it is inconsistent.
+  /// without a journal that is not still, or not consistent yet; or one in
+  /// which the guest noted errors, in superblock or journal). ENOTSUP: not a
+  /// file system that this decodes. EUCLEAN: it is inconsistent.
   Result<Changes> decode(const BlockSource& device, Stillness stillness);
 
   /// The catalog is advanced to what was decoded; tells what of it is not as it

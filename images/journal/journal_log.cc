@@ -46,8 +46,8 @@
 //
 // The errno in the superblock, which a guest leaves that aborts its journal,
 // stops neither the kernel's recovery nor e2fsck's: both carry out the log,
-// then note that the file system has errors. So it is told, not an error here;
-// what was committed before is as good as ever.
+// then note that the file system has errors. So it is told, not an error here,
+// and whoever asks decides.
 //
 // All counts are bounded by the blocks of the ring; a hostile guest can make
 // us read it once for each call, no more.

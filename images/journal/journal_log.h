@@ -40,8 +40,8 @@ class JournalLog {
   /// 2^32, and may leave numbers out. 0 before any.
   uint32_t last_transaction() const { return next_.id - 1; }
 
-  /// The errno that the guest left in the journal when it gave it up, which is
-  /// to say that it found its file system corrupt; 0: none.
+  /// The errno, negative, that the guest left in the journal when it gave it
+  /// up, which is to say that it found its file system corrupt; 0: none.
   int32_t guest_error() const { return super_.error; }
 
   struct Copy {

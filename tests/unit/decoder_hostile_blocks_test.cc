@@ -9,6 +9,7 @@ namespace ovl {
 namespace {
 
 using testing::ElementsAre;
+using testing::HasSubstr;
 
 class DecoderHostileBlocks : public DamageFixture {
  protected:
@@ -320,6 +321,26 @@ TEST_F(DecoderHostileBlocks, AJournalThatIsNotWhereItWas) {
   EXPECT_EQ(decode_error().code(), EUCLEAN);
   device_->restore(sound);
   EXPECT_TRUE(take().empty());
+}
+
+// As a kernel leaves it that found the file system corrupt and could not tell
+// the superblock any more. e2fsck takes the note away.
+TEST_F(DecoderHostileBlocks, AnErrorNotedInTheJournal) {
+  const uint64_t error = uint64_t{journal_block()} * kBlockSize + 0x20;
+  const auto note = [&](int number) {
+    write_number(error, htobe32(static_cast<uint32_t>(number)));
+  };
+  const std::string words =
+      fmt::format("journal: the guest gave it up with error {}", -EIO);
+  note(-EIO);
+  poke_inode("a", [](ext2_inode_large& inode) { inode.i_mode ^= 1; });
+  for (const Error& refused : {mounted_error(), decode_error()}) {
+    EXPECT_EQ(refused.code(), EBUSY);
+    EXPECT_THAT(refused.what(), HasSubstr(words));
+  }
+  note(0);
+  EXPECT_THAT(lines(take_mounted()),
+              ElementsAre("changed " + number("a") + " 100645 mode"));
 }
 
 // tune2fs -O ^has_journal, behind a mount that used it.

@@ -269,6 +269,14 @@ TEST_F(ExtReaderHostile, AJournalInUse) {
   EXPECT_EQ(read_error().code(), EBUSY);
 }
 
+TEST_F(ExtReaderHostile, AnErrorNotedInTheJournal) {
+  const auto fs = GuestFs::open(*device_);
+  const GuestInode journal = *fs->read_inode(Ino{EXT2_JOURNAL_INO});
+  const uint64_t first = journal.fields.i_block[0];
+  write_number(first * kBlockSize + 0x20, htobe32(static_cast<uint32_t>(-EIO)));
+  EXPECT_EQ(read_error().code(), EBUSY);
+}
+
 // Whatever is flipped: an answer or a refusal, and never a crash.
 TEST_F(ExtReaderHostile, RandomDamageNeverCrashes) {
   guest([](GuestFs& fs) -> Status {
