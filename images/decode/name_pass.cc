@@ -74,9 +74,7 @@ Status NamePass::check_directory(const InodeChange& change) const {
       size == change.before.size)
     return {};
   uint64_t at = 0;
-  const Mapping mapping = change.is_remapped
-                              ? change.after.mapping
-                              : OVL_TRY(catalog_.mapping(change.ino));
+  const Mapping mapping = OVL_TRY(mapping_of(change.ino));
   for (const MapRun& run : mapping) {
     if (run.kind == RunKind::kMap)
       break;
@@ -87,6 +85,13 @@ Status NamePass::check_directory(const InodeChange& change) const {
   if (size == 0 || at * kBlockSize != size)
     return fail(EUCLEAN, fmt::format("its size is {}, of {} blocks", size, at));
   return {};
+}
+
+Result<Mapping> NamePass::mapping_of(Ino directory) const {
+  const InodeChange* change = inodes_.find(directory);
+  if (change != nullptr && change->is_remapped)
+    return change->after.mapping;
+  return catalog_.mapping(directory);
 }
 
 // All names of the one directory are gone, and all of the other come.

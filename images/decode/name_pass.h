@@ -70,6 +70,7 @@ class NamePass {
   Status check_target(const ChangedName& name) const;
   Status check_links() const;
   Status check_links_of(Ino ino) const;
+  Result<Mapping> mapping_of(Ino directory) const;
   Status check_directory(const InodeChange& change) const;
   Status check_parents() const;
   Status check_way_up(Ino directory,

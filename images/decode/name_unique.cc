@@ -60,10 +60,7 @@ Status NamePass::check_unique_in(
   const bool was_in_base = std::ranges::any_of(
       come,
       [&](std::string_view name) { return image.has_name(directory, name); });
-  const InodeChange* change = inodes_.find(directory);
-  const Mapping mapping = change != nullptr && change->is_remapped
-                              ? change->after.mapping
-                              : OVL_TRY(catalog_.mapping(directory));
+  const Mapping mapping = OVL_TRY(mapping_of(directory));
   for (const MapRun& run : mapping)
     for (uint32_t i = 0; i < run.count && run.kind == RunKind::kData; ++i) {
       const BlockNo block{uint64_t{run.device} + i};
