@@ -13,6 +13,12 @@
 
 namespace ovl {
 
+namespace {
+
+constexpr uint16_t kManyLinks = 1;  // of a directory: not counted any more
+
+}  // namespace
+
 Status NamePass::check_names() {
   for (const ChangedName& name : names_)
     OVL_TRY(count_name(name).in([&name] {
@@ -84,18 +90,58 @@ Status NamePass::check_links_of(Ino ino) const {
           ? names_now != counts.added || names_before != counts.removed
           : names_now - names_before != int64_t{counts.added} - counts.removed)
     return wrong();
-  if (!now.is_dir() || !now.has_names() || now.links == 1)
-    return {};
   const bool is_made = is_another || !before.has_names();
-  const int64_t subdirs =
-      int64_t{counts.subdirs_added} - (is_made ? 0 : counts.subdirs_removed);
-  const int64_t links_before = is_made ? 2 : before.links;
-  if (links_before != 1 && now.links - links_before != subdirs)
+  if (!now.is_dir() || !now.has_names())
+    return {};
+  return check_subdirectories(ino, now, is_made ? nullptr : &before, counts);
+}
+
+// A directory of very many says 1 from then on, and keeps that with fewer, as
+// long as it has an index; e2fsck counts them again.
+Status NamePass::check_subdirectories(Ino ino, const CatalogInode& now,
+                                      const CatalogInode* before,
+                                      const Counts& counts) const {
+  if (now.links == kManyLinks) {
+    if ((now.flags & EXT2_INDEX_FL) != 0)
+      return {};
+    return fail(EUCLEAN, fmt::format("inode {}: it has 1 link, and no index",
+                                     to_int(ino)));
+  }
+  int64_t subdirs = counts.subdirs_added;
+  int64_t links_before = 2;
+  if (before != nullptr && before->links != kManyLinks) {
+    links_before = before->links;
+    subdirs -= counts.subdirs_removed;
+  } else if (before != nullptr) {
+    subdirs = OVL_TRY(count_subdirectories(ino));
+  }
+  if (now.links - links_before != subdirs)
     return fail(EUCLEAN,
                 fmt::format("inode {}: it has {} links, and {} "
                             "directories more than with {}",
                             to_int(ino), now.links, subdirs, links_before));
   return {};
+}
+
+// In all of its blocks, which is done for a directory that did not say before.
+Result<int64_t> NamePass::count_subdirectories(Ino directory) const {
+  std::unordered_map<uint64_t, const PackedNames*> compared;
+  for (const auto& [block, names] : new_blocks_)
+    compared.emplace(to_int(block), &names);
+  int64_t count = 0;
+  const Mapping mapping = OVL_TRY(mapping_of(directory));
+  for (const MapRun& run : mapping)
+    for (uint32_t i = 0; i < run.count && run.kind == RunKind::kData; ++i) {
+      const BlockNo block{uint64_t{run.device} + i};
+      const auto at = compared.find(to_int(block));
+      const PackedNames names =
+          at != compared.end()
+              ? *at->second
+              : OVL_TRY(catalog_.names(block, run.file_block + i == 0));
+      for (auto name = names.begin(); !name.at_end(); ++name)
+        count += OVL_TRY(inodes_.inode((*name).ino)).is_dir() ? 1 : 0;
+    }
+  return count;
 }
 
 Status NamePass::check_parents() const {

@@ -46,6 +46,14 @@ class NamePass {
   }
 
  private:
+  struct Counts {
+    uint32_t added = 0;    // names that lead to the inode now
+    uint32_t removed = 0;  // that led to what it was
+    uint32_t subdirs_added = 0;
+    uint32_t subdirs_removed = 0;
+    Ino parent{};  // directory of the last added name
+  };
+
   Status check_root() const;
   Status compare(InodeChange& change);
   Status compare_all(InodeChange& change);
@@ -70,19 +78,15 @@ class NamePass {
   Status check_target(const ChangedName& name) const;
   Status check_links() const;
   Status check_links_of(Ino ino) const;
+  Status check_subdirectories(Ino ino, const CatalogInode& now,
+                              const CatalogInode* before,
+                              const Counts& counts) const;
+  Result<int64_t> count_subdirectories(Ino directory) const;
   Result<Mapping> mapping_of(Ino directory) const;
   Status check_directory(const InodeChange& change) const;
   Status check_parents() const;
   Status check_way_up(Ino directory,
                       std::unordered_map<uint32_t, bool>& reaches) const;
-
-  struct Counts {
-    uint32_t added = 0;    // names that lead to the inode now
-    uint32_t removed = 0;  // that led to what it was
-    uint32_t subdirs_added = 0;
-    uint32_t subdirs_removed = 0;
-    Ino parent{};  // directory of the last added name
-  };
 
   const Catalog& catalog_;
   const BlockSource& view_;

@@ -254,6 +254,63 @@ TEST_F(DecoderHostileTree, LinksOfADirectory) {
   });
 }
 
+// 1: more than can be said, or once more than that.
+TEST_F(DecoderHostileTree, ADirectoryThatDoesNotCountItsOwn) {
+  const Ino root{EXT2_ROOT_INO};
+  const uint16_t links = peek_inode(root).i_links_count;
+  const auto say = [&](int count, uint32_t flags) {
+    poke_inode(root, [&](ext2_inode_large& inode) {
+      inode.i_links_count = static_cast<uint16_t>(count);
+      inode.i_flags = flags;
+    });
+  };
+  expect_refused("inode 2: it has 1 link, and no index", [&] { say(1, 0); });
+  say(1, EXT2_INDEX_FL);
+  EXPECT_TRUE(take_mounted().empty());
+  expect_refused("inode 2: it has 1 link, and no index", [&] { say(1, 0); });
+  for (const int count : {2, links - 1, links + 1})
+    expect_refused(fmt::format("inode 2: it has {} links, and {} directories",
+                               count, links - 2),
+                   [&] { say(count, EXT2_INDEX_FL); });
+  say(links, 0);
+  EXPECT_TRUE(take_mounted().empty());
+  expect_refused(fmt::format("inode 2: it has {} links", links + 1),
+                 [&] { say(links + 1, 0); });
+}
+
+// What is counted is what is there now, in blocks that changed and others.
+TEST_F(DecoderHostileTree, DirectoriesAreCountedAgain) {
+  const uint32_t flags = peek_inode(base_ino("many")).i_flags;
+  const auto say = [&](int count) {
+    poke_inode("many", [&](ext2_inode_large& inode) {
+      inode.i_links_count = static_cast<uint16_t>(count);
+      inode.i_flags = count == 1 ? flags | EXT2_INDEX_FL : flags;
+    });
+  };
+  const std::string words = "inode " + number("many") + ": it has ";
+  guest([](GuestFs& fs) -> Status {
+    OVL_TRY(fs.mkdir("many/one", 0755));
+    return fs.rename("deep", "many/two");
+  });
+  say(1);
+  take_mounted();
+  for (const int count : {2, 3, 5})
+    expect_refused(words + std::to_string(count), [&] { say(count); });
+  say(4);
+  guest([](GuestFs& fs) -> Status {
+    OVL_TRY(fs.rename("many/two", "deep"));
+    OVL_TRY(fs.rename("empty", "many/three"));
+    return fs.rename("d", "many/four");
+  });
+  for (const int count : {2, 4, 6}) {
+    say(count);
+    EXPECT_THAT(mounted_error().what(),
+                HasSubstr(words + std::to_string(count)));
+  }
+  say(5);
+  EXPECT_EQ(take_mounted().names.size(), 6U);
+}
+
 TEST_F(DecoderHostileTree, ANameIsLost) {
   expect_refused("inode " + number("d/inner"),
                  [&] { write_number(offset_of_entry("d", "inner"), 0); });
