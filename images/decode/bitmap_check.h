@@ -11,7 +11,8 @@
 namespace ovl {
 
 /// EUCLEAN when a bitmap of `view` says other than a changed inode does, of
-/// the inode or of blocks that it got or let go.
+/// the inode or of blocks, that of its attributes included, that it got or let
+/// go.
 Status check_bitmaps(const Catalog& catalog, const BlockSource& view,
                      const InodePass& inodes);
 

@@ -10,6 +10,7 @@ namespace {
 
 using testing::ElementsAre;
 using testing::HasSubstr;
+using testing::SizeIs;
 
 class DecoderHostileBlocks : public DamageFixture {
  protected:
@@ -321,6 +322,36 @@ TEST_F(DecoderHostileBlocks, AJournalThatIsNotWhereItWas) {
   EXPECT_EQ(decode_error().code(), EUCLEAN);
   device_->restore(sound);
   EXPECT_TRUE(take().empty());
+}
+
+// Written in place the bitmap may come later, and then it is no state to take.
+TEST_F(DecoderHostileBlocks, ABitmapThatDoesNotKnowAnAttributeBlock) {
+  guest([](GuestFs& fs) {
+    return fs.set_xattr("a", "user.large", std::string(2000, 'v'));
+  });
+  const uint32_t block = peek_inode(base_ino("a")).i_file_acl;
+  const auto use = [&](const char* path, uint32_t attributes) {
+    poke_inode(path, [attributes](ext2_inode_large& inode) {
+      inode.i_file_acl = attributes;
+    });
+  };
+  const auto expect_wrong_unless = [&](bool is_used) {
+    set_block_used(block, !is_used);
+    const Error error = decode_error();
+    EXPECT_EQ(error.code(), EBUSY);
+    EXPECT_THAT(error.what(),
+                HasSubstr(fmt::format("bitmap is wrong of block {}", block)));
+    set_block_used(block, is_used);
+    return lines(take());
+  };
+  EXPECT_THAT(expect_wrong_unless(true), SizeIs(1));
+  write_number(uint64_t{block} * kBlockSize + 4, 2);
+  use("d/inner", block);
+  EXPECT_THAT(expect_wrong_unless(true), SizeIs(1));
+  use("a", 0);
+  EXPECT_THAT(expect_wrong_unless(true), SizeIs(1));
+  use("d/inner", 0);
+  EXPECT_THAT(expect_wrong_unless(false), SizeIs(1));
 }
 
 // As a kernel leaves it that found the file system corrupt and could not tell
