@@ -106,6 +106,14 @@ ExtTime ExtInode::mtime() const {
   return {low + (epoch << 32), extra >> EXT4_EPOCH_BITS};
 }
 
+uint64_t ExtInode::birth() const {
+  constexpr size_t kEnd = OVL_INODE_FIELD(i_crtime_extra) + sizeof(uint32_t);
+  if (size_t{EXT2_GOOD_OLD_INODE_SIZE} + extra_size() < kEnd)
+    return 0;
+  return join(load32(bytes_, OVL_INODE_FIELD(i_crtime_extra)),
+              load32(bytes_, OVL_INODE_FIELD(i_crtime)));
+}
+
 DeviceNo ExtInode::rdev() const {
   const uint32_t old_style = load32(bytes_, OVL_INODE_FIELD(i_block));
   if (old_style != 0)

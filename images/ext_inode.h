@@ -39,6 +39,8 @@ class ExtInode {
   /// Bytes that the inode says its blocks take, the attributes' block too.
   uint64_t allocated_bytes() const;
   ExtTime mtime() const;
+  /// When it was made, as its bytes are; 0 when that is not said.
+  uint64_t birth() const;
   /// Of a device: the new encoding when the old one is empty.
   DeviceNo rdev() const;
   /// The 60 bytes of pointers, extents, or the target of a fast symlink.

@@ -19,7 +19,7 @@
 namespace ovl {
 
 /// An object of a guest's file system. A number that is used again has another
-/// generation or type.
+/// generation or type; generation is not what the inode has under that name.
 struct ObjectId {
   Ino ino{};
   uint32_t generation = 0;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "images/decode/catalog_inode.h"
 
+#include <endian.h>
 #include <ext2fs/ext2fs.h>
 #include <xxhash.h>
 
@@ -87,6 +88,13 @@ Result<uint64_t> hash_of_xattrs(const BlockSource& view,
 
 }  // namespace
 
+uint32_t generation_of(const ExtInode& inode) {
+  const uint64_t birth = htole64(inode.birth());
+  if (birth == 0)
+    return inode.generation();
+  return static_cast<uint32_t>(hash_of(std::as_bytes(std::span(&birth, 1)), 0));
+}
+
 ObjectId id_of(Ino ino, const CatalogInode& inode) {
   return {ino, inode.generation, inode.type()};
 }
@@ -125,8 +133,8 @@ Result<CatalogInode> describe_inode(const BlockSource& view,
   out.mtime_nsec = inode.mtime().nsec;
   out.xattr_hash = OVL_TRY(hash_of_xattrs(view, inode));
   out.pointer_hash = hash_of(inode.pointers(), form_of(inode));
-  out.generation = inode.generation();
-  out.said_generation = inode.generation();
+  out.generation = generation_of(inode);
+  out.said_generation = out.generation;
   out.uid = inode.uid();
   out.gid = inode.gid();
   out.flags = inode.flags();

@@ -18,7 +18,7 @@ struct CatalogInode {
   // Of pointers, extents or a fast target, and of which of them it is.
   uint64_t pointer_hash = 0;
   uint32_t generation = 0;       // of the object
-  uint32_t said_generation = 0;  // the inode's, which chattr(1) can set
+  uint32_t said_generation = 0;  // generation_of() the inode
   uint32_t mtime_nsec = 0;
   uint32_t uid = 0;
   uint32_t gid = 0;
@@ -37,6 +37,10 @@ struct CatalogInode {
   uint16_t type() const { return static_cast<uint16_t>(mode & S_IFMT); }
   bool operator==(const CatalogInode&) const = default;
 };
+
+/// What tells apart the objects that have a number one after the other: when
+/// it was made, hashed; or the inode's generation where that is not said.
+uint32_t generation_of(const ExtInode& inode);
 
 ObjectId id_of(Ino ino, const CatalogInode& inode);
 Attributes attributes_of(const CatalogInode& inode);

@@ -170,7 +170,7 @@ NodeId source_of(const Image& image, Ino ino, const CatalogInode& inode) {
   if (node == kNoNode)
     return kNoNode;
   const ExtInode base(image.inode_bytes(ino));
-  const bool is_same = base.generation() == inode.generation &&
+  const bool is_same = generation_of(base) == inode.generation &&
                        (base.mode() & S_IFMT) == inode.type();
   return is_same ? node : kNoNode;
 }

@@ -1,12 +1,17 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //
-// Is it the object that it was? An inode that was freed and used again has
-// another generation, and all of its names were made anew. But the owner of a
-// file may set the generation of one that stays (chattr -v), and then its names
-// stay, too, in blocks that need not have been written. So with another
-// generation and the same type it is another object only when each name that it
-// had went and each that it has came. If not, it keeps the identity that it
-// had, and the catalog remembers both generations.
+// Is it the object that it was? An inode that was freed and used again was made
+// at another time, and all of its names were made anew. Its generation, which
+// is there to tell that, says less: the owner of a file may set it (chattr -v).
+// So it counts only where an inode does not say when it was made. The time,
+// too, can be set, by debugfs(8); of an object that stays its names stay then,
+// in blocks that need not have been written. So one of the same type is another
+// object only when each name that it had went and each that it has came. If
+// not, it keeps the identity that it had, and the catalog remembers both.
+//
+// Two that were made within a tick of the guest's clock pass for one. No harm:
+// identity says what need not be told again, and what is told is the difference
+// of two states, whatever they are of.
 #include "images/decode/name_pass.h"
 
 namespace ovl {

@@ -2,16 +2,15 @@
 #include "tests/support/decoded_tree.h"
 
 #include <cerrno>
-#include <cstring>
 
 #include <fmt/format.h>
 
 #include "fsengine/base/paths.h"
+#include "images/decode/catalog_inode.h"
 
 namespace ovl {
 namespace {
 
-constexpr size_t kGenerationOffset = 100;  // in an inode
 constexpr std::string_view kLostAndFound = "lost+found";
 
 std::string text_of(const ObjectId& id) {
@@ -26,9 +25,8 @@ tl::unexpected<Error> wrong(const ObjectId& id, std::string_view what) {
 ObjectId id_of(const Image& image, const Node& node, NodeId id) {
   const Ino ino = image.ino_of(id);
   const Image::InodeBytes bytes = image.inode_bytes(ino);
-  uint32_t generation = 0;
-  std::memcpy(&generation, bytes.data() + kGenerationOffset, sizeof generation);
-  return {ino, generation, static_cast<uint16_t>(node.mode & S_IFMT)};
+  return {ino, generation_of(ExtInode(bytes)),
+          static_cast<uint16_t>(node.mode & S_IFMT)};
 }
 
 Attributes attributes_of(const Node& node) {

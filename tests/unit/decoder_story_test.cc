@@ -7,8 +7,10 @@
 namespace ovl {
 namespace {
 
+using testing::Contains;
 using testing::ElementsAre;
 using testing::IsEmpty;
+using testing::SizeIs;
 using testing::StartsWith;
 using testing::UnorderedElementsAre;
 
@@ -41,6 +43,12 @@ class DecoderStateStory : public DamageFixture {
   void set_generation(std::string_view path, uint32_t generation) {
     poke_inode(path, [generation](ext2_inode_large& inode) {
       inode.i_generation = generation;
+    });
+  }
+  void set_birth(std::string_view path, uint32_t time) {
+    poke_inode(path, [time](ext2_inode_large& inode) {
+      inode.i_crtime = time;
+      inode.i_crtime_extra = 0;
     });
   }
   void clear(Ino ino) {
@@ -122,9 +130,44 @@ TEST_F(DecoderStateStory, AnotherGenerationAloneIsNoOtherObject) {
   ASSERT_EQ(changes.names.size(), 2U);
   EXPECT_EQ(changes.names[0].before, changes.names[1].now);
   EXPECT_EQ(changes.names[0].before->generation,
-            ExtInode(image_->inode_bytes(base_ino("a"))).generation());
+            generation_of(ExtInode(image_->inode_bytes(base_ino("a")))));
   guest([](GuestFs& fs) { return fs.remove_tree("deep"); });
   EXPECT_EQ(find(take(), base_ino("deep/er"))->source, id("deep/er"));
+}
+
+// With e2fsck -D, which writes names elsewhere.
+TEST_F(DecoderStateStory, AnotherGenerationAndAllNamesMadeAnew) {
+  guest([](GuestFs& fs) -> Status {
+    OVL_TRY(fs.rename("a", "b"));
+    return fs.rename("b", "a");
+  });
+  decoder_->note_written(BlockNo{base_block("")}, 1);
+  set_generation("a", 77);
+  EXPECT_THAT(told(take()), IsEmpty());
+}
+
+// debugfs can do so.
+TEST_F(DecoderStateStory, AnotherTimeOfBirthAloneIsNoOtherObject) {
+  set_birth("a", 77);
+  set_birth("deep/er", 0);
+  set_birth("", 79);
+  EXPECT_TRUE(take_mounted().empty());
+  guest([](GuestFs& fs) { return fs.rename("a", "b"); });
+  EXPECT_THAT(take().names, SizeIs(2));
+}
+
+// As of a driver that leaves it out.
+TEST_F(DecoderStateStory, WithoutATimeOfBirthTheGenerationTells) {
+  const std::string a = number("a");
+  const auto make = [&](uint32_t generation) {
+    set_birth("a", 0);
+    set_generation("a", generation);
+    decoder_->note_written(BlockNo{base_block("")}, 1);
+    return told(take_mounted());
+  };
+  EXPECT_THAT(make(77), Contains("gone " + a + " 100644"));
+  EXPECT_THAT(make(77), IsEmpty());
+  EXPECT_THAT(make(78), Contains("gone " + a + " 100644"));
 }
 
 TEST_F(DecoderStateStory, AnotherGenerationAndOneOfTwoNamesMoved) {
@@ -138,7 +181,7 @@ TEST_F(DecoderStateStory, AnotherGenerationAndOneOfTwoNamesMoved) {
 // Made again with the same number, in the same block, with the same name in it.
 TEST_F(DecoderStateStory, ADirectoryReplacedTellsAllOfItsNames) {
   const std::string d = number("d");
-  set_generation("d", 77);
+  set_birth("d", 77);
   poke_inode("d", [](ext2_inode_large& inode) { inode.i_mode ^= 070; });
   decoder_->note_written(BlockNo{base_block("")}, 1);
   const Changes changes = take_mounted();
