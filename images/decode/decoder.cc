@@ -16,6 +16,7 @@
 #include "images/decode/changed_blocks.h"
 #include "images/decode/inode_pass.h"
 #include "images/decode/name_pass.h"
+#include "images/decode/size_check.h"
 #include "images/ext_file.h"
 
 namespace ovl {
@@ -188,8 +189,10 @@ Status Decoder::run(const BlockSource& view, Pending& pending) const {
   OVL_TRY(check_geometry(view, blocks.group_metadata));
   OVL_TRY(pending.inodes.run(blocks));
   OVL_TRY(pending.names.run());
-  if (mode_ != FsMode::kJournal)
+  if (mode_ != FsMode::kJournal) {
     OVL_TRY(check_bitmaps(catalog_, view, pending.inodes));
+    OVL_TRY(check_sizes(catalog_, pending.inodes));
+  }
   pending.changes =
       OVL_TRY(build_changes(catalog_, view, pending.inodes, pending.names));
   return {};

@@ -9,6 +9,7 @@ namespace {
 
 using testing::Contains;
 using testing::ElementsAre;
+using testing::HasSubstr;
 using testing::IsEmpty;
 using testing::SizeIs;
 using testing::StartsWith;
@@ -431,13 +432,33 @@ TEST_F(DecoderStateStory, BlocksBehindTheEndAreNoContent) {
     inode.i_block[1] = block;
     inode.i_blocks += 8;
   });
-  EXPECT_TRUE(take().empty());
+  EXPECT_TRUE(take_mounted().empty());
   write_bytes(uint64_t{block} * kBlockSize, "later");
-  EXPECT_TRUE(take().empty());
+  EXPECT_TRUE(take_mounted().empty());
   poke_inode("a", [](ext2_inode_large& inode) { inode.i_size = 4101; });
   EXPECT_THAT(told(take()),
               ElementsAre("changed " + number("a") + " 100644 4101 bytes 0+2"));
   EXPECT_EQ(content_of("a", 4101).substr(4096), "later");
+}
+
+// Where blocks and size do not come together from a journal, it is not yet.
+TEST_F(DecoderStateStory, BlocksFarBehindTheEndInPlace) {
+  const auto resize = [this](uint32_t size) {
+    poke_inode("d/inner",
+               [size](ext2_inode_large& inode) { inode.i_size = size; });
+  };
+  resize(4 * kBlockSize - 1);
+  const Error error = decode_error();
+  EXPECT_EQ(error.code(), EBUSY);
+  EXPECT_THAT(error.what(), HasSubstr("inode " + number("d/inner") +
+                                      ": its size is 16383, of 5 blocks"));
+  resize(4 * kBlockSize);
+  EXPECT_THAT(told(take()), ElementsAre("changed " + number("d/inner") +
+                                        " 100644 16384 bytes"));
+  resize(100);
+  EXPECT_EQ(decode_error().code(), EBUSY);
+  EXPECT_THAT(told(take_mounted()), ElementsAre("changed " + number("d/inner") +
+                                                " 100644 100 bytes"));
 }
 
 TEST_F(DecoderStateStory, SymlinksGrowAndShrink) {
