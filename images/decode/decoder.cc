@@ -36,6 +36,14 @@ std::vector<MappedRun> runs_of(const Mapping& mapping) {
   return runs;
 }
 
+// What is inconsistent in place may be on its way.
+template <typename T>
+T or_not_yet(FsMode mode, T result) {
+  if (!result && mode != FsMode::kJournal && result.error().code() == EUCLEAN)
+    return fail(EBUSY, "not consistent yet: " + result.error().what());
+  return result;
+}
+
 // Fields of the superblock that say where everything is.
 constexpr std::pair<size_t, size_t> kGeometryFields[] = {
     {offsetof(ext2_super_block, s_inodes_count), sizeof(uint32_t)},
@@ -75,10 +83,7 @@ Result<Changes> Decoder::decode(const BlockSource& device,
   mode_ = OVL_TRY(look_at(device, stillness));
   view_.emplace(device, journal_);
   auto pending = std::make_unique<Pending>(catalog_, *view_);
-  Status status = run(*view_, *pending);
-  if (!status && mode_ != FsMode::kJournal && status.error().code() == EUCLEAN)
-    return fail(EBUSY, "not consistent yet: " + status.error().what());
-  OVL_TRY(std::move(status));
+  OVL_TRY(or_not_yet(mode_, run(*view_, *pending)));
   pending_ = std::move(pending);
   return std::move(pending_->changes);
 }
@@ -87,11 +92,10 @@ Result<Changes> Decoder::decode(const BlockSource& device,
 Result<FsMode> Decoder::look_at(const BlockSource& device,
                                 Stillness stillness) {
   const FsMode mode = OVL_TRY(read_mode(device, image_.uuid()));
-  const bool has_journal = OVL_TRY(check_journal(device).in("journal"));
-  if (has_journal)
-    OVL_TRY(advance_journal(device).in("journal"));
-  else
-    forget_journal();
+  if (mode != FsMode::kJournal && stillness == Stillness::kBusy)
+    return fail(EBUSY, "the guest writes in place, without a journal");
+  const bool has_journal =
+      OVL_TRY(or_not_yet(mode, look_at_journal(device).in("journal")));
   if (mode == FsMode::kJournal) {
     if (!has_journal)
       return fail(EUCLEAN, "its journal is to be replayed, and it has none");
@@ -99,11 +103,18 @@ Result<FsMode> Decoder::look_at(const BlockSource& device,
     OVL_TRY(read_mode(view, image_.uuid()));
     return mode;
   }
-  if (stillness == Stillness::kBusy)
-    return fail(EBUSY, "the guest writes in place, without a journal");
   if (!journal_.is_empty())
     return fail(EBUSY, "the journal is not empty, and not to be replayed");
   return mode;
+}
+
+Result<bool> Decoder::look_at_journal(const BlockSource& device) {
+  const bool has_journal = OVL_TRY(check_journal(device));
+  if (has_journal)
+    OVL_TRY(advance_journal(device));
+  else
+    forget_journal();
+  return has_journal;
 }
 
 // tune2fs(8) can take it away, and make one that is elsewhere.

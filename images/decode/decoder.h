@@ -69,6 +69,7 @@ class Decoder {
   struct Pending;
 
   Result<FsMode> look_at(const BlockSource& device, Stillness stillness);
+  Result<bool> look_at_journal(const BlockSource& device);
   static Result<bool> check_journal(const BlockSource& device);
   void forget_journal();
   Status advance_journal(const BlockSource& device);
