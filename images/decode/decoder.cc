@@ -14,9 +14,9 @@
 #include "images/decode/bitmap_check.h"
 #include "images/decode/change_builder.h"
 #include "images/decode/changed_blocks.h"
+#include "images/decode/end_check.h"
 #include "images/decode/inode_pass.h"
 #include "images/decode/name_pass.h"
-#include "images/decode/size_check.h"
 #include "images/ext_file.h"
 
 namespace ovl {
@@ -202,7 +202,7 @@ Status Decoder::run(const BlockSource& view, Pending& pending) const {
   OVL_TRY(pending.names.run());
   if (mode_ != FsMode::kJournal) {
     OVL_TRY(check_bitmaps(catalog_, view, pending.inodes));
-    OVL_TRY(check_sizes(catalog_, pending.inodes));
+    OVL_TRY(check_ends(catalog_, view, pending.inodes));
   }
   pending.changes =
       OVL_TRY(build_changes(catalog_, view, pending.inodes, pending.names));

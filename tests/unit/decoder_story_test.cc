@@ -461,6 +461,29 @@ TEST_F(DecoderStateStory, BlocksFarBehindTheEndInPlace) {
                                                 " 100644 100 bytes"));
 }
 
+// The block of a symlink is written by itself, too.
+TEST_F(DecoderStateStory, TargetsThatDoNotEndInPlace) {
+  const auto expect_wrong = [this](std::string_view path, uint32_t size) {
+    const Error error = decode_error();
+    EXPECT_EQ(error.code(), EBUSY);
+    EXPECT_THAT(error.what(),
+                HasSubstr(fmt::format("inode {}: its target is longer than {}",
+                                      number(path), size)));
+  };
+  const uint64_t far = uint64_t{base_block("far")} * kBlockSize;
+  write_bytes(far, std::string(kBlockSize, 'z'));
+  expect_wrong("far", 100);
+  write_bytes(far, std::string(100, 'z') + '\0');
+  EXPECT_THAT(told(take()), ElementsAre("changed " + number("far") +
+                                        " 120777 -> " + std::string(100, 'z')));
+  for (const char* path : {"link", "far"}) {
+    poke_inode(path, [](ext2_inode_large& inode) { --inode.i_size; });
+    expect_wrong(path, peek_inode(base_ino(path)).i_size);
+    poke_inode(path, [](ext2_inode_large& inode) { ++inode.i_size; });
+  }
+  EXPECT_TRUE(take().empty());
+}
+
 TEST_F(DecoderStateStory, SymlinksGrowAndShrink) {
   const auto replace = [this](const std::string& target) {
     guest([&](GuestFs& fs) -> Status {
