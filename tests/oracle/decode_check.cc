@@ -24,39 +24,68 @@ tl::unexpected<Error> differ(const std::vector<std::string>& lines) {
 Result<CheckCounts> DecodeCheck::run(const CheckPlan& plan) {
   for (const size_t position : plan.decoded)
     OVL_TRY(step(position, plan).in(fmt::format("position {}", position)));
-  OVL_TRY(finish_comparison());
+  OVL_TRY(finish_asking());
   return counts_;
 }
 
 Status DecodeCheck::step(size_t position, const CheckPlan& plan) {
   const bool is_decoded = OVL_TRY(decoding_.go_to(position));
-  ++counts_.decoded;
-  if (!is_decoded) {
-    ++counts_.not_yet;
-    if (plan.sealed.contains(position) || OVL_TRY(decoding_.is_in_use()))
-      return fail(EBUSY, "it was not decoded");
+  const Situation situation = OVL_TRY(decoding_.situation());
+  ++(is_decoded ? counts_.decoded : counts_.not_yet);
+  if (!is_decoded &&
+      (situation == Situation::kJournal || plan.sealed.contains(position)))
+    return fail(EBUSY, "it was not decoded: " + decoding_.refusal());
+  if (is_decoded && situation == Situation::kBusy)
+    return fail(EUCLEAN, "it was decoded while the guest writes in place");
+  if (situation == Situation::kBusy || !plan.asked.contains(position))
     return {};
-  }
-  if (!plan.asked.contains(position))
-    return {};
-  OVL_TRY(finish_comparison());
-  OVL_TRY(kernel_.copy(decoding_.file()));
-  decoded_ = OVL_TRY(decoding_.lines());
+  OVL_TRY(finish_asking());
   asked_at_ = position;
-  answer_ = std::async(std::launch::async, [this] { return kernel_.read(); });
+  return ask(situation, is_decoded);
+}
+
+Status DecodeCheck::ask(Situation situation, bool is_decoded) {
+  OVL_TRY(kernel_.copy(decoding_.file()));
+  if (!is_decoded)
+    expect_unsound(decoding_.refusal());
+  else if (situation == Situation::kJournal)
+    compare(OVL_TRY(decoding_.lines()), false);
+  else
+    compare(OVL_TRY(decoding_.tree_lines()), true);
   return {};
 }
 
-Status DecodeCheck::finish_comparison() {
+void DecodeCheck::compare(Lines decoded, bool is_mended) {
+  ++counts_.compared;
+  counts_.mended += is_mended ? 1 : 0;
+  answer_ = std::async(
+      std::launch::async,
+      [this, is_mended, decoded = std::move(decoded)]() -> Status {
+        const Lines seen = OVL_TRY(is_mended ? kernel_.read_mended()
+                                             : kernel_.read_replayed());
+        const Lines lines = line_diff(seen, decoded);
+        if (!lines.empty())
+          return differ(lines);
+        return {};
+      });
+}
+
+void DecodeCheck::expect_unsound(const std::string& refusal) {
+  ++counts_.unsound;
+  answer_ = std::async(std::launch::async, [this, refusal]() -> Status {
+    const bool is_sound = OVL_TRY(kernel_.is_sound());
+    if (is_sound)
+      return fail(
+          EUCLEAN,
+          "e2fsck finds nothing wrong, and it was not decoded: " + refusal);
+    return {};
+  });
+}
+
+Status DecodeCheck::finish_asking() {
   if (!answer_.valid())
     return {};
-  const std::string where = fmt::format("compared at position {}", asked_at_);
-  const Lines seen = OVL_TRY(answer_.get().in(where));
-  const Lines lines = line_diff(seen, decoded_);
-  ++counts_.compared;
-  if (lines.empty())
-    return {};
-  return Status(differ(lines)).in(where);
+  return answer_.get().in(fmt::format("asked at position {}", asked_at_));
 }
 
 }  // namespace ovl

@@ -59,20 +59,22 @@ NOT_EXT4 = {"as_ext2", "as_ext3"}  # those types have no extents
 class Story:
     """One device, from the start image to the comparison."""
 
-    def __init__(self, space, args, mount, seed):
-        self.space, self.args = space, args
-        self.rng = random.Random(f"{seed} {mount}")
-        self.size, self.mount_type, self.options = MOUNTS[mount]
+    def __init__(self, space, args, mount, rng):
+        self.space, self.args, self.rng = space, args, rng
+        self.size, self.mount_type, self.options = mount
         self.lower = space.fresh("lower")
         self.where = space.fresh("story")
         self.image = ["--type", args.type, "--size", self.size,
                       "--seed", self.rng.getrandbits(32)]
         self.raw, self.traces, self.files = None, [], 0
 
-    def tell(self):
+    def make_device(self):
         decode_tree.make(self.lower, self.rng)
         self.raw = self.new_path("raw")
         run(ORACLE, "make", self.lower, self.raw, *self.image)
+
+    def tell(self):
+        self.make_device()
         loads = self.args.load or decode_loads.ALL
         self.session(loads)
         if self.rng.random() < 0.5:
@@ -103,13 +105,10 @@ class Story:
             check(done.has_extents == (self.args.type == "ext4"),
                   "fallocate did not do what this type of file system can")
 
-    def repair(self):
+    def repair(self, how="-fyD"):
         """Directories are written anew, and past the journal."""
         with self.server() as server, server.as_file() as device:
-            done = subprocess.run(["e2fsck", "-fyD", device], text=True,
-                                  stdout=subprocess.PIPE,
-                                  stderr=subprocess.STDOUT)
-            check(done.returncode <= 1, f"e2fsck -fyD: {done.stdout}")
+            mend(device, how)
 
     def cut_power(self):
         kept, self.raw = self.new_path("kept"), self.new_path("raw")
@@ -121,16 +120,29 @@ class Story:
         work = self.where / "oracle"
         work.mkdir()
         choice = ["--between", self.args.between, "--partitions",
-                  self.args.partitions]
+                  self.args.partitions, *self.choice()]
         if self.args.commits is not None:
             choice += ["--commits", self.args.commits]
         say("  " + run(ORACLE, "check", self.lower, *self.traces,
                        *self.image, "--work", work, *choice).strip())
 
+    def choice(self):
+        """More of what is to be looked at."""
+        return []
 
-def tell(space, args, mount, seed):
+
+def mend(device, how):
+    done = subprocess.run(["e2fsck", how, device], text=True,
+                          stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    check(done.returncode <= 1, f"e2fsck {how}: {done.stdout}")
+
+
+def tell_mount(space, args, mount, seed):
     say(f"--type {args.type} --mount {mount} --seed {seed}")
-    story = Story(space, args, mount, seed)
+    tell(Story(space, args, MOUNTS[mount], random.Random(f"{seed} {mount}")))
+
+
+def tell(story):
     began = time.monotonic()
     story.tell()
     recorded = time.monotonic()
@@ -144,11 +156,11 @@ def test(space, args):
                             or mount not in NOT_EXT4]
     for seed in args.seed:
         for mount in mounts:
-            tell(space, args, mount, seed)
+            tell_mount(space, args, mount, seed)
     for _ in range(args.fresh):
         seed = secrets.randbits(32)
         for mount in args.mount or random.Random(seed).sample(mounts, 2):
-            tell(space, args, mount, seed)
+            tell_mount(space, args, mount, seed)
 
 
 def arguments():

@@ -70,8 +70,7 @@ class Loads:
     def fresh(self, name):
         """A new directory, whatever there was under that name."""
         where = self.at(name)
-        if os.path.lexists(where):
-            remove_recursively(where)
+        self.remove(where)
         os.mkdir(where)
         return where
 

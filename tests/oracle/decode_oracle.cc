@@ -8,7 +8,7 @@
 //                                             a power cut in the last trace
 //   decode_oracle check LOWER TRACE... --work DIR
 //
-// and of each --type T --size S --seed N.
+// and of each --type T --size S --journal yes|no --seed N.
 #include <algorithm>
 #include <cstdio>
 #include <filesystem>
@@ -35,6 +35,7 @@ namespace {
 struct Options {
   std::string lower;
   std::string type = "ext4";
+  std::string journal = "yes";
   uint64_t size = 0;
   std::vector<std::string> traces;
   std::string raw;
@@ -43,10 +44,15 @@ struct Options {
   uint64_t seed = 0;
   size_t commits = SIZE_MAX;  // of which the kernel is asked
   size_t between = 0;         // positions besides
+  size_t still = 0;           // those behind a FLUSH
+  size_t flushes = 0;         // that a client adds which does nothing else
   size_t partitions = 0;
+  bool is_in_place = false;  // parts end where it is still
 
+  bool has_journal() const { return journal == "yes"; }
   ImageOptions image() const {
     ImageOptions image;
+    image.journal = has_journal();
     image.type = type == "ext2" ? FsType::kExt2 : FsType::kExt4;
     image.size = {SizeRequest::Kind::kTotal, size};
     return image;
@@ -71,6 +77,20 @@ Positions all_positions(const Trace& trace) {
   for (size_t i = 0; i <= trace.records().size(); ++i)
     all.push_back(i);
   return all;
+}
+
+Positions still_points(const Trace& trace) {
+  Positions still;
+  for (size_t i = 0; i < trace.records().size(); ++i)
+    if (trace.records()[i].is_flush())
+      still.push_back(i + 1);
+  return still;
+}
+
+void add_flushes(Trace& trace, size_t count, Random random) {
+  for (; count > 0; --count)
+    trace.add_flush(std::uniform_int_distribution<size_t>(
+        0, trace.records().size())(random));
 }
 
 Status make(const Options& options) {
@@ -105,7 +125,10 @@ Status cut(const Options& options) {
 CheckPlan plan_of(const Options& options, const LowerImage& lower,
                   const Trace& trace) {
   Random random(options.seed);
-  const Positions commits = commit_points(trace, journal_range(lower.image()));
+  const Positions commits =
+      options.has_journal() ? commit_points(trace, journal_range(lower.image()))
+                            : Positions();
+  const Positions still = still_points(trace);
   const Positions between =
       sample(all_positions(trace), options.between, random);
   const Positions ends = {0, trace.records().size()};
@@ -121,6 +144,8 @@ CheckPlan plan_of(const Options& options, const LowerImage& lower,
   add(sample(all_positions(trace), kMorePositions, random));
   ask(sample(commits, options.commits, random));
   ask(between);
+  add(sample(still, options.still == 0 ? 0 : kMorePositions, random));
+  ask(sample(still, options.still, random));
   ask(ends);
   plan.sealed = {commits.begin(), commits.end()};
   plan.sealed.insert(ends.begin(), ends.end());
@@ -128,10 +153,10 @@ CheckPlan plan_of(const Options& options, const LowerImage& lower,
 }
 
 // All at once, then in parts, with restarts.
-Positions random_steps(const Trace& trace, size_t partition, Random& random) {
+Positions random_steps(const Positions& ends, size_t partition,
+                       Random& random) {
   std::uniform_int_distribution<size_t> up_to(1, 30);
-  return sample(all_positions(trace), partition == 0 ? 0 : up_to(random),
-                random);
+  return sample(ends, partition == 0 ? 0 : up_to(random), random);
 }
 
 Status same_lines(const std::vector<std::string>& whole,
@@ -152,12 +177,19 @@ Status check_owners(const Catalog& catalog) {
                     "a catalog and its copy");
 }
 
-Status same_end(const Decoding& whole, const Decoding& parts) {
+// Written in place an inode may be on the device as another object's while its
+// names are as they were, and keeps its identity where that was decoded.
+Identities told_identities(const Options& options) {
+  return options.is_in_place ? Identities::kLeftOut : Identities::kTold;
+}
+
+Status same_end(const Decoding& whole, const Decoding& parts,
+                Identities identities) {
   const auto lines = OVL_TRY(whole.lines());
   const auto other_lines = OVL_TRY(parts.lines());
   OVL_TRY(same_lines(lines, other_lines, "trees"));
-  OVL_TRY(same_lines(catalog_lines(whole.catalog()),
-                     catalog_lines(parts.catalog()), "catalogs"));
+  OVL_TRY(same_lines(catalog_lines(whole.catalog(), identities),
+                     catalog_lines(parts.catalog(), identities), "catalogs"));
   return check_owners(parts.catalog());
 }
 
@@ -174,25 +206,28 @@ Status take_step(Decoding& parts, size_t position, Random& random) {
   }
 }
 
-Status check_partition(LowerImage& lower, const Trace& trace,
-                       const Decoding& whole, const Positions& steps,
-                       const std::string& directory) {
+// The decoding, by another way, of what `whole` decoded.
+Status check_partition(const Options& options, LowerImage& lower,
+                       const Trace& trace, const Decoding& whole,
+                       const Positions& steps) {
+  const std::string directory = options.work + "/parts";
   const auto parts = OVL_TRY(Decoding::start(directory, lower, trace));
   Random random(steps.size());
   for (const size_t step : steps)
     OVL_TRY(take_step(*parts, step, random).in(fmt::format("step {}", step)));
   OVL_TRY(parts->go_to(trace.records().size()));
   std::filesystem::remove_all(directory);
-  return same_end(whole, *parts);
+  return same_end(whole, *parts, told_identities(options));
 }
 
 Status check_partitions(const Options& options, LowerImage& lower,
                         const Trace& trace, const Decoding& whole) {
   Random random(options.seed + 1);
+  const Positions ends =
+      options.is_in_place ? still_points(trace) : all_positions(trace);
   for (size_t i = 0; i < options.partitions; ++i) {
-    const Positions steps = random_steps(trace, i, random);
-    OVL_TRY(check_partition(lower, trace, whole, steps,
-                            fmt::format("{}/parts{}", options.work, i))
+    const Positions steps = random_steps(ends, i, random);
+    OVL_TRY(check_partition(options, lower, trace, whole, steps)
                 .in(fmt::format("partition at {}", fmt::join(steps, " "))));
   }
   return {};
@@ -200,7 +235,8 @@ Status check_partitions(const Options& options, LowerImage& lower,
 
 Status check(const Options& options) {
   const auto lower = OVL_TRY(LowerImage::open(options.lower, options.image()));
-  const Trace trace = OVL_TRY(Trace::open(options.traces));
+  Trace trace = OVL_TRY(Trace::open(options.traces));
+  add_flushes(trace, options.flushes, Random(options.seed + 2));
   const CheckPlan plan = plan_of(options, *lower, trace);
   const auto whole =
       OVL_TRY(Decoding::start(options.work + "/running", *lower, trace));
@@ -210,9 +246,11 @@ Status check(const Options& options) {
   OVL_TRY(check_partitions(options, *lower, trace, *whole));
   std::printf(
       "%zu requests, %zu commits; %zu states decoded, %zu not yet to "
-      "be decoded, %zu compared with the kernel's\n",
+      "be decoded; %zu compared with the kernel's, of them %zu that were "
+      "mended; "
+      "%zu unsound\n",
       trace.records().size(), plan.sealed.size() - 2, counts.decoded,
-      counts.not_yet, counts.compared);
+      counts.not_yet, counts.compared, counts.mended, counts.unsound);
   return {};
 }
 
@@ -226,6 +264,8 @@ int main(int argc, char** argv) {
   app.fallthrough();
   app.add_option("--type", options.type);
   app.add_option("--size", options.size)->transform(CLI::AsSizeValue(false));
+  app.add_option("--journal", options.journal)
+      ->check(CLI::IsMember({"yes", "no"}));
   app.add_option("--seed", options.seed);
   CLI::App* make = app.add_subcommand("make", "the device, untouched");
   CLI::App* cut = app.add_subcommand("cut", "a power cut in the last trace");
@@ -240,6 +280,9 @@ int main(int argc, char** argv) {
   check->add_option("--work", options.work)->required();
   check->add_option("--commits", options.commits);
   check->add_option("--between", options.between);
+  check->add_option("--still", options.still);
+  check->add_option("--flushes", options.flushes);
+  check->add_flag("--in-place", options.is_in_place);
   check->add_option("--partitions", options.partitions);
   CLI11_PARSE(app, argc, argv);
 

@@ -58,8 +58,10 @@ Result<bool> Decoding::step(size_t position) {
   OVL_TRY(device_->go_to(position,
                          [this](const TraceRecord& record) { note(record); }));
   auto changes = decoder_->decode(*device_, stillness_);
-  if (!changes && changes.error().code() == EBUSY)
+  if (!changes && changes.error().code() == EBUSY) {
+    refusal_ = changes.error().what();
     return false;
+  }
   const Changes decoded = OVL_TRY(std::move(changes).in("decode"));
   const CatalogDelta delta = decoder_->accept();
   // Two positions may be of one state; those of the log are all different.
@@ -92,10 +94,13 @@ Status Decoding::restart() {
   return {};
 }
 
-Result<bool> Decoding::is_in_use() const {
+Result<Situation> Decoding::situation() const {
   std::array<std::byte, 1> features;
   OVL_TRY(device_->read(kIncompatFeatures, features));
-  return (std::to_integer<uint8_t>(features[0]) & kNeedsRecovery) != 0;
+  if ((std::to_integer<uint8_t>(features[0]) & kNeedsRecovery) != 0)
+    return Situation::kJournal;
+  return stillness_ == Decoder::Stillness::kStill ? Situation::kStill
+                                                  : Situation::kBusy;
 }
 
 std::string Decoding::nameless() const {
@@ -108,9 +113,12 @@ std::string Decoding::nameless() const {
   return nameless_line(std::move(inodes));
 }
 
+Result<std::vector<std::string>> Decoding::tree_lines() const {
+  return manifest_lines(tree_.manifest(), {.holes = true, .all_flags = true});
+}
+
 Result<std::vector<std::string>> Decoding::lines() const {
-  auto lines = OVL_TRY(
-      manifest_lines(tree_.manifest(), {.holes = true, .all_flags = true}));
+  auto lines = OVL_TRY(tree_lines());
   lines.push_back(nameless());
   return lines;
 }

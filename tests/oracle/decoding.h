@@ -20,6 +20,13 @@
 
 namespace ovl {
 
+/// What the guest makes of the device at a position.
+enum class Situation {
+  kJournal,  // it is committed to a state at every position
+  kStill,    // it writes in place, and a FLUSH was the last that came
+  kBusy,     // it writes in place, and may be at it
+};
+
 class Decoding {
  public:
   /// Keeps device and catalog in `directory`, which it makes. Image and trace
@@ -31,6 +38,8 @@ class Decoding {
   /// Decodes the device at `position`, which is not before the last one. False
   /// when it is in no state to be decoded: what was written stays to be.
   Result<bool> go_to(size_t position);
+  /// Why not; meaningful after go_to() said false.
+  const std::string& refusal() const { return refusal_; }
 
   /// Does so, too, and keeps the catalog; but the host crashes before the mark
   /// tells of it. Goes on as after a restart.
@@ -40,11 +49,11 @@ class Decoding {
   /// what was written since the last decode that the mark tells of.
   Status restart();
 
-  /// The decoded tree's manifest, holes included, and a nameless_line.
+  /// The decoded tree's manifest, holes included; and with a nameless_line.
+  Result<std::vector<std::string>> tree_lines() const;
   Result<std::vector<std::string>> lines() const;
 
-  /// Does the file system want its journal replayed?
-  Result<bool> is_in_use() const;
+  Result<Situation> situation() const;
 
   const Catalog& catalog() const { return decoder_->catalog(); }
   int file() const { return device_->file(); }
@@ -65,6 +74,7 @@ class Decoding {
   BlockHistory history_;
   size_t decoded_ = 0;  // the position that the tree is of
   Decoder::Stillness stillness_ = Decoder::Stillness::kStill;
+  std::string refusal_;
 };
 
 }  // namespace ovl

@@ -13,13 +13,15 @@ namespace {
 
 using Lines = std::vector<std::string>;
 
-std::string inode_line(Ino ino, const CatalogInode& inode) {
+std::string inode_line(Ino ino, const CatalogInode& inode,
+                       Identities identities) {
+  const bool is_told = identities == Identities::kTold;
   return fmt::format(
       "inode {} {:o} links {} size {} mtime {}.{} owner {} {} generation {:x} "
       "said {:x} flags {:x} rdev {:x} parent {} pointers {:x} xattrs {:x} in "
       "{}",
       to_int(ino), inode.mode, inode.links, inode.size, inode.mtime_sec,
-      inode.mtime_nsec, inode.uid, inode.gid, inode.generation,
+      inode.mtime_nsec, inode.uid, inode.gid, is_told ? inode.generation : 0,
       inode.said_generation, inode.flags, inode.rdev, inode.parent,
       inode.pointer_hash, inode.xattr_hash, inode.xattr_block);
 }
@@ -32,11 +34,11 @@ std::string runs_text(std::span<const MapRun> runs) {
   return text;
 }
 
-void add_inodes(const Catalog& catalog, Lines& lines) {
+void add_inodes(const Catalog& catalog, Identities identities, Lines& lines) {
   catalog.for_each_inode([&](Ino ino, const CatalogInode& inode,
                              bool has_base_mapping,
                              std::span<const MapRun> runs) {
-    lines.push_back(inode_line(ino, inode) +
+    lines.push_back(inode_line(ino, inode, identities) +
                     (has_base_mapping ? " base mapping" : runs_text(runs)));
   });
 }
@@ -84,9 +86,10 @@ Result<Catalog> copy_of(const Catalog& catalog) {
   return copy;
 }
 
-std::vector<std::string> catalog_lines(const Catalog& catalog) {
+std::vector<std::string> catalog_lines(const Catalog& catalog,
+                                       Identities identities) {
   Lines lines;
-  add_inodes(catalog, lines);
+  add_inodes(catalog, identities, lines);
   add_names(catalog, lines);
   std::ranges::sort(lines);
   add_owners(catalog, lines);

@@ -25,6 +25,7 @@ namespace ovl {
 namespace {
 
 constexpr int kCorrected = 1;  // e2fsck: errors were there, and are no more
+constexpr int kUncorrected = 4;
 constexpr int kUnmountTries = 500;
 constexpr useconds_t kBetweenTries = 10'000;
 
@@ -82,14 +83,31 @@ ReplayedTree::ReplayedTree(const std::string& directory)
   ::mkdir(mount_.c_str(), 0755);
 }
 
-Result<std::vector<std::string>> ReplayedTree::read() const {
+Result<std::vector<std::string>> ReplayedTree::read_replayed() const {
   std::string nameless = OVL_TRY(replay());
+  auto lines = OVL_TRY(mount_and_read());
+  lines.push_back(std::move(nameless));
+  return lines;
+}
+
+Result<std::vector<std::string>> ReplayedTree::read_mended() const {
+  OVL_TRY(run_ok("e2fsck -fy " + image_, kCorrected));
+  return mount_and_read();
+}
+
+Result<bool> ReplayedTree::is_sound() const {
+  const ProgramResult done = run_program("e2fsck -fn " + image_);
+  if (done.status != 0 && (done.status & kUncorrected) == 0)
+    return fail(EIO, fmt::format("e2fsck -fn: exit status {}\n{}", done.status,
+                                 done.output));
+  return done.status == 0;
+}
+
+Result<std::vector<std::string>> ReplayedTree::mount_and_read() const {
   OVL_TRY(run_ok("mount -o loop,ro " + image_ + " " + mount_, 0));
   auto seen = read_mounted();
   OVL_TRY(unmount(mount_));
-  auto lines = OVL_TRY(std::move(seen));
-  lines.push_back(std::move(nameless));
-  return lines;
+  return seen;
 }
 
 Status ReplayedTree::copy(int raw) const {

@@ -81,6 +81,11 @@ Result<Trace> Trace::open(const std::vector<std::string>& paths) {
   return trace;
 }
 
+void Trace::add_flush(size_t position) {
+  records_.insert(records_.begin() + static_cast<ptrdiff_t>(position),
+                  TraceRecord{});
+}
+
 Status Trace::add(const std::string& path) {
   const Fd fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
   struct stat st {};

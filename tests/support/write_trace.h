@@ -59,6 +59,9 @@ class Trace {
 
   const std::vector<TraceRecord>& records() const { return records_; }
 
+  /// A client that only flushes does so behind `position` records.
+  void add_flush(size_t position);
+
  private:
   struct Unmap {
     size_t length = 0;
