@@ -10,6 +10,11 @@ namespace ovl {
 
 namespace {
 
+// A directory's is checked with its names.
+bool has_end(const CatalogInode& inode) {
+  return inode.is_regular() || S_ISLNK(inode.mode);
+}
+
 uint64_t data_blocks_end(const Mapping& mapping) {
   uint64_t end = 0;
   for (const MapRun& run : mapping)
@@ -48,8 +53,7 @@ Status check_end(const BlockSource& view, const InodeChange& change,
   const CatalogInode& now = change.after.inode;
   if (now.is_regular())
     return check_blocks(mapping, now.size);
-  if (S_ISLNK(now.mode) &&
-      OVL_TRY(byte_behind(view, change.bytes, mapping)) != std::byte{0})
+  if (OVL_TRY(byte_behind(view, change.bytes, mapping)) != std::byte{0})
     return fail(EUCLEAN, fmt::format("its target is longer than {}", now.size));
   return {};
 }
@@ -59,7 +63,7 @@ Status check_end(const BlockSource& view, const InodeChange& change,
 Status check_ends(const Catalog& catalog, const BlockSource& view,
                   const InodePass& inodes) {
   for (const InodeChange& change : inodes.changes()) {
-    if (change.after.inode.is_free() ||
+    if (!has_end(change.after.inode) ||
         (!change.is_remapped && change.written.empty() &&
          change.after.inode.size == change.before.size))
       continue;
