@@ -4,6 +4,9 @@
 #include <cstring>
 
 #include <xxhash.h>
+#ifdef OVL_XXHASH_DISPATCHES
+#include <xxh_x86dispatch.h>  // redefines XXH3_64bits; the hash is the same
+#endif
 
 #include "fsengine/base/little_endian.h"
 
