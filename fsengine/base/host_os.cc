@@ -8,6 +8,7 @@
 #include <cerrno>
 #include <cstdio>
 
+#include "fsengine/base/guarded_copy.h"
 #include "fsengine/base/os.h"
 #include "fsengine/base/paths.h"
 
@@ -54,6 +55,17 @@ class HostOs : public Os {
       bytes = bytes.subspan(static_cast<size_t>(n));
       offset += static_cast<uint64_t>(n);
     }
+    return {};
+  }
+
+  Result<FileMapping> map(int fd, uint64_t size) override {
+    return FileMapping::create(fd, size);
+  }
+
+  Status store(const FileMapping& file, uint64_t offset,
+               std::span<const std::byte> bytes) override {
+    if (!guarded_copy(file.bytes().subspan(offset, bytes.size()).data(), bytes))
+      return system_error(EIO, "store");
     return {};
   }
 

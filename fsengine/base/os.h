@@ -15,6 +15,7 @@
 #include <string_view>
 
 #include "fsengine/base/fd.h"
+#include "fsengine/base/file_mapping.h"
 #include "fsengine/base/result.h"
 #include "fsengine/base/tree.h"
 
@@ -51,6 +52,15 @@ class Os {
   /// Writes all of `bytes`.
   virtual Status pwrite(int fd, std::span<const std::byte> bytes,
                         uint64_t offset) = 0;
+  /// The first `size` bytes of a file as memory to store() to.
+  virtual Result<FileMapping> map(int fd, uint64_t size) = 0;
+  /// Writes `bytes` without asking the kernel: in the file when it returns,
+  /// whatever becomes of this process, and on disk after a sync of the file.
+  /// After an error, EIO whatever the cause, any of the bytes may be there; a
+  /// pwrite tells the cause. A loss of power may tear them anywhere, not only
+  /// between sectors. REQUIRES: they lie in the mapping.
+  virtual Status store(const FileMapping& file, uint64_t offset,
+                       std::span<const std::byte> bytes) = 0;
   virtual Status ftruncate(int fd, uint64_t size) = 0;
   virtual Status punch_hole(int fd, uint64_t offset, uint64_t length) = 0;
   /// Makes an empty file `size` zeros that have their space; EOPNOTSUPP where

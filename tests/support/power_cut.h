@@ -26,7 +26,8 @@ enum class Survivors { kAll, kNone, kFirstHalf, kRandom };
 
 class PowerCut {
  public:
-  /// After the first `count` of `ops`; sectors of 512 bytes are written whole.
+  /// After the first `count` of `ops`; sectors of 512 bytes are written whole,
+  /// words of 8 bytes stored whole.
   PowerCut(const std::vector<RecordedOp>& ops, size_t count,
            Survivors survivors, uint64_t seed)
       : random_(seed) {
@@ -99,9 +100,11 @@ class PowerCut {
     return slash == path.npos || entries_.contains(path.substr(0, slash));
   }
 
-  // Torn: some of a write's sectors only, and nothing of anything else.
+  // Torn: some of a write's sectors, some of a store's words, and nothing of
+  // anything else.
   void apply(const RecordedOp& op, bool torn) {
-    if (torn && op.kind != Kind::kWrite)
+    const bool can_tear = op.kind == Kind::kWrite || op.kind == Kind::kStore;
+    if (torn && !can_tear)
       return;
     switch (op.kind) {
       case Kind::kCreate:
@@ -118,6 +121,7 @@ class PowerCut {
         entries_.erase(join(op.dir, op.name));
         return;
       case Kind::kWrite:
+      case Kind::kStore:
         write(op, torn);
         return;
       case Kind::kTruncate:
@@ -144,11 +148,11 @@ class PowerCut {
   void write(const RecordedOp& op, bool torn) {
     Bytes& file = files_[op.file];
     file.resize(std::max<size_t>(file.size(), op.offset + op.bytes.size()));
-    constexpr uint64_t kSector = 512;
+    const uint64_t unit = op.kind == Kind::kStore ? 8 : 512;
     for (uint64_t at = 0; at < op.bytes.size();) {
-      const uint64_t sector_end =
-          ((op.offset + at) / kSector + 1) * kSector - op.offset;
-      const uint64_t end = std::min<uint64_t>(op.bytes.size(), sector_end);
+      const uint64_t unit_end =
+          ((op.offset + at) / unit + 1) * unit - op.offset;
+      const uint64_t end = std::min<uint64_t>(op.bytes.size(), unit_end);
       if (!torn || random_() % 4 == 0)
         std::copy(op.bytes.begin() + static_cast<ptrdiff_t>(at),
                   op.bytes.begin() + static_cast<ptrdiff_t>(end),

@@ -26,6 +26,7 @@ struct RecordedOp {
     kRename,  // `name` to `to`, both in `dir`
     kRemove,
     kWrite,
+    kStore,  // a write that power may tear anywhere
     kTruncate,
     kPunch,
     kSyncFile,
@@ -69,6 +70,15 @@ class RecordingOs : public WrapOs {
     OVL_TRY(WrapOs::pwrite(fd, bytes, offset));
     ops_.push_back({.kind = Kind::kWrite,
                     .file = number_of(fd),
+                    .offset = offset,
+                    .bytes = {bytes.begin(), bytes.end()}});
+    return {};
+  }
+  Status store(const FileMapping& file, uint64_t offset,
+               std::span<const std::byte> bytes) override {
+    OVL_TRY(WrapOs::store(file, offset, bytes));
+    ops_.push_back({.kind = Kind::kStore,
+                    .file = number_of(file.fd()),
                     .offset = offset,
                     .bytes = {bytes.begin(), bytes.end()}});
     return {};

@@ -30,6 +30,11 @@ class StoppingOs : public WrapOs {
     OVL_TRY(next());
     return WrapOs::pwrite(fd, bytes, offset);
   }
+  Status store(const FileMapping& file, uint64_t offset,
+               std::span<const std::byte> bytes) override {
+    OVL_TRY(next());
+    return WrapOs::store(file, offset, bytes);
+  }
   Status ftruncate(int fd, uint64_t size) override {
     OVL_TRY(next());
     return WrapOs::ftruncate(fd, size);

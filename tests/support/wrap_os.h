@@ -17,6 +17,13 @@ class WrapOs : public Os {
                 uint64_t offset) override {
     return os_.pwrite(fd, bytes, offset);
   }
+  Result<FileMapping> map(int fd, uint64_t size) override {
+    return os_.map(fd, size);
+  }
+  Status store(const FileMapping& file, uint64_t offset,
+               std::span<const std::byte> bytes) override {
+    return os_.store(file, offset, bytes);
+  }
   Status ftruncate(int fd, uint64_t size) override {
     return os_.ftruncate(fd, size);
   }

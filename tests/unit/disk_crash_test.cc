@@ -381,6 +381,11 @@ class FailingOs : public WrapOs {
     OVL_TRY(next());
     return WrapOs::pwrite(fd, bytes, offset);
   }
+  Status store(const FileMapping& file, uint64_t offset,
+               std::span<const std::byte> bytes) override {
+    OVL_TRY(next());
+    return WrapOs::store(file, offset, bytes);
+  }
   Status punch_hole(int fd, uint64_t offset, uint64_t length) override {
     OVL_TRY(next());
     return WrapOs::punch_hole(fd, offset, length);
