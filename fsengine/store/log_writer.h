@@ -7,6 +7,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <vector>
 
@@ -73,13 +74,15 @@ class LogWriter {
   /// The segment that records are added to now; none after let_go().
   const SegmentRef& segment() const { return segment_; }
 
-  /// Segments that were written to since the last call.
+  /// Segments that were written to since the last call, which are synced now.
   std::vector<SegmentRef> take_unsynced();
 
  private:
   Status begin_segment(Position durable);
   Status ensure_room(uint64_t payload_blocks, Position durable);
   Status write_head(const RecordHead& head);
+  void forget_heads_page();
+  bool store_head(std::span<const std::byte> bytes, uint64_t offset);
   void note_unsynced();
 
   Os& os_;
@@ -91,7 +94,10 @@ class LogWriter {
   SegmentRef segment_;
   uint32_t heads_block_ = 0;
   uint32_t heads_used_ = 0;
-  uint32_t cursor_ = 0;     // next free block of the segment
+  enum class HeadsPage { kUnknown, kWritten, kNotMapped };
+  HeadsPage heads_page_ = HeadsPage::kUnknown;
+  std::optional<FileMapping> mapping_;  // of the segment
+  uint32_t cursor_ = 0;                 // next free block of the segment
   uint32_t filled_to_ = 0;  // its blocks from the cursor to here were written
   Position last_;
   std::vector<SegmentRef> unsynced_;

@@ -407,9 +407,8 @@ TEST_F(DiskLog, NewSegmentsNameIsDurableBeforeItsFirstRecord) {
     }
     if (op.kind == RecordedOp::Kind::kSyncDir && op.dir == "log")
       is_durable = true;
-    const bool is_head = op.kind == RecordedOp::Kind::kWrite &&
-                         op.file == created &&
-                         op.bytes.size() == kRecordHeadBytes;
+    const bool is_head =
+        op.file == created && op.bytes.size() == kRecordHeadBytes;
     EXPECT_TRUE(is_durable || !is_head);
     heads += is_head ? 1 : 0;
   }
