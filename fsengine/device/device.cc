@@ -18,8 +18,10 @@ Result<Disk*> Device::ensure_disk() {
   if (is_unsettled_)
     return disk_owner_.get();
   if (!disk_owner_)
-    OVL_TRY(create_disk());
+    state_dir_ = OVL_TRY(places_->ensure_state_dir(os_));
   OVL_TRY(set_unsettled(os_, unsettled_places()));
+  if (!disk_owner_)
+    OVL_TRY(create_disk());
   OVL_TRY(
       disk_owner_
           ->change_mark([](MarkState& mark) { mark.phase = Phase::kWriting; })
@@ -31,8 +33,6 @@ Result<Disk*> Device::ensure_disk() {
 // The layout itself follows in the background: until it is there, its hash in
 // the mark tells whether a new scan gives the same.
 Status Device::create_disk() {
-  state_dir_ = OVL_TRY(places_->ensure_state_dir(os_));
-  OVL_TRY(set_unsettled(os_, unsettled_places()));
   disk_owner_ = OVL_TRY(Disk::create(os_, state_dir_.get(), *base_,
                                      image_->fingerprint(), disk_options())
                             .in("workdir: ovl"));

@@ -15,6 +15,7 @@
 
 #include "fsengine/device/host_facts.h"
 #include "tests/support/temp_dir.h"
+#include "tests/support/wrap_os.h"
 
 namespace ovl {
 namespace {
@@ -43,9 +44,9 @@ class DeviceTest : public ::testing::Test {
     };
   }
 
-  void open() {
+  void open(Os& os = host_os()) {
     device_.reset();
-    auto device = Device::open(config_, host_os());
+    auto device = Device::open(config_, os);
     ASSERT_TRUE(device) << device.error().what();
     device_ = std::move(*device);
   }
@@ -202,6 +203,30 @@ TEST_F(DeviceTest, OnlyReadLeavesWorkAsItWas) {
   EXPECT_TRUE(device_->flush());
   EXPECT_TRUE(device_->write_back());
   EXPECT_TRUE(work_is_empty());
+}
+
+// Counts the times that upper's root is marked.
+class MarkingOs : public WrapOs {
+ public:
+  Status set_xattr(const At& at, const std::string& name,
+                   std::string_view value) override {
+    marked += name.ends_with("unsettled") ? 1 : 0;
+    return WrapOs::set_xattr(at, name, value);
+  }
+  int marked = 0;
+};
+
+TEST_F(DeviceTest, EachStartMarksUpperOnceAndAtItsFirstWrite) {
+  MarkingOs os;
+  for (int start = 1; start <= 2; ++start) {
+    open(os);
+    EXPECT_EQ(os.marked, start - 1);
+    ASSERT_TRUE(device_->write(0, Bytes(kSector)));
+    ASSERT_TRUE(device_->write(kSector, Bytes(kSector)));
+    EXPECT_EQ(os.marked, start);
+    EXPECT_TRUE(fs::exists(temp_.path("work/work/incompat/ovl")));
+  }
+  device_.reset();
 }
 
 TEST_F(DeviceTest, SameLayersSameBytes) {
