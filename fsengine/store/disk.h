@@ -162,6 +162,7 @@ class Disk {
   Status fold_locked() OVL_REQUIRES(fold_mutex_);
   Status fold_sealed() OVL_REQUIRES(fold_mutex_);
   Status give_back_forgotten() OVL_REQUIRES(fold_mutex_);
+  void shrink_log();
   void prepare_segment();
   void fold_in_background();
 

@@ -52,7 +52,22 @@ Status Disk::fold_locked() {
   OVL_TRY(fold_sealed());
   OVL_TRY(seal_active());
   OVL_TRY(fold_sealed());
+  shrink_log();
   return give_back_forgotten();
+}
+
+// Files are kept for later segments, up to what the log is meant to take: a new
+// one costs the syncs that its first records need more. It may have grown
+// beyond while it could not be folded.
+void Disk::shrink_log() {
+  SegmentRef newest;
+  {
+    const MutexLock lock(mutex_);
+    newest = writer_->segment();
+  }
+  const uint64_t segment_bytes = uint64_t{pool_->segment_blocks()} * kBlockSize;
+  if (newest)
+    pool_->trim(options_.log_bytes / segment_bytes + 1);
 }
 
 Status Disk::fold_sealed() {

@@ -162,18 +162,23 @@ void SegmentPool::give_back(File file) {
   free_.push_back(std::move(file));
 }
 
-void SegmentPool::trim() {
-  for (;;) {
-    uint32_t number = 0;
-    {
-      const MutexLock lock(mutex_);
-      if (free_.size() < 2)
-        return;
-      number = free_.back().number;
-      free_.pop_back();
-      numbers_.erase(number);
-    }
-    (void)os_.unlink({directory_, std::to_string(number)});
+std::optional<SegmentPool::File> SegmentPool::take_free_beyond(uint64_t most) {
+  const MutexLock lock(mutex_);
+  if (free_.empty() || numbers_.size() <= most)
+    return std::nullopt;
+  File file = std::move(free_.back());
+  free_.pop_back();
+  return file;
+}
+
+// A name that cannot be removed stays taken, and is looked at by the next
+// start.
+void SegmentPool::trim(uint64_t most) {
+  while (auto file = take_free_beyond(most)) {
+    if (!os_.unlink({directory_, std::to_string(file->number)}))
+      return;
+    const MutexLock lock(mutex_);
+    numbers_.erase(file->number);
   }
 }
 

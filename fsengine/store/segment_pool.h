@@ -76,8 +76,9 @@ class SegmentPool {
 
   /// Removes all files. REQUIRES: no segment is in use.
   Status remove_files();
-  /// Removes free files but for one.
-  void trim();
+  /// Removes free files while there are more than `most` files. REQUIRES: the
+  /// segment that was begun last is in use: the next start looks for it.
+  void trim(uint64_t most);
 
  private:
   friend class LogSegment;
@@ -90,6 +91,7 @@ class SegmentPool {
   Status allocate(int fd);
   void give_back(File file);
   std::optional<File> take_free();
+  std::optional<File> take_free_beyond(uint64_t most);
   uint32_t take_number();
   uint64_t size() const { return uint64_t{blocks_} * kBlockSize; }
 

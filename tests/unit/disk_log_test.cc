@@ -682,6 +682,32 @@ TEST_F(DiskLog, FullDiskWithoutFoldingIsToldAndLosesNothing) {
   check_all();
 }
 
+// It may have to grow while it cannot be folded, and is to be small again.
+TEST_F(DiskLog, ALogThatGrewBeyondItsBoundGivesItsFilesBack) {
+  DiskOptions bounded = options();
+  bounded.log_bytes = 4 * 64 * kBlockSize;
+  disk_ =
+      Disk::create(host_os(), dir_.get(), base_, kFingerprint, bounded).value();
+  const auto files = [this] {
+    return std::distance(fs::directory_iterator(temp_.path("log")), {});
+  };
+  ASSERT_TRUE(write(0, 'a'));
+  auto view = disk_->seal().value();
+  for (uint64_t i = 0; i < 800; ++i)
+    ASSERT_TRUE(write(i % 20, static_cast<char>('a' + i % 26)));
+  EXPECT_GT(files(), 10);
+  view.reset();
+  ASSERT_TRUE(disk_->fold());
+  ASSERT_TRUE(write(1, 'z'));
+  ASSERT_TRUE(disk_->fold());
+  EXPECT_EQ(files(), 5);
+  ASSERT_TRUE(write(2, 'y', Durability::kDurable));
+  kill();
+  ASSERT_TRUE(open());
+  EXPECT_EQ(letter_at(1), 'z');
+  EXPECT_EQ(letter_at(2), 'y');
+}
+
 // The log is bounded by making writers wait, and nobody else.
 TEST_F(DiskLog, WritersWaitForFoldingReadersAndFlushesDoNot) {
   SlowFoldOs os;

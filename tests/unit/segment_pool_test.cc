@@ -4,8 +4,10 @@
 #include <gtest/gtest.h>
 #include <sys/stat.h>
 
+#include <filesystem>
 #include <vector>
 
+#include "fsengine/base/dir_names.h"
 #include "fsengine/store/log_writer.h"
 #include "tests/support/recording_os.h"
 #include "tests/support/temp_dir.h"
@@ -75,6 +77,26 @@ TEST_F(SegmentPoolTest, WhereSpaceCannotBeTakenOtherwiseFilesAreFilled) {
   struct stat st {};
   ASSERT_EQ(::fstat(segment->fd(), &st), 0);
   EXPECT_EQ(st.st_size, static_cast<off_t>(kSegmentBytes));
+}
+
+TEST_F(SegmentPoolTest, TrimmingLeavesWhatIsInUseAndAsManyFilesAsToldTo) {
+  std::vector<SegmentRef> segments;
+  for (int i = 0; i < 6; ++i)
+    segments.push_back(pool_.acquire().value());
+  const auto files = [this] { return list_names(dir_.get()).value().size(); };
+  pool_.trim(2);
+  EXPECT_EQ(files(), 6U);
+  segments.resize(3);
+  pool_.trim(5);
+  EXPECT_EQ(files(), 5U);
+  pool_.trim(0);
+  EXPECT_EQ(files(), 3U);
+  for (const SegmentRef& segment : segments)
+    EXPECT_TRUE(
+        std::filesystem::exists(temp_.path(std::to_string(segment->number()))));
+  EXPECT_EQ(pool_.live(), 3U);
+  segments.push_back(pool_.acquire().value());
+  EXPECT_EQ(files(), 4U);
 }
 
 // A sync must not find blocks that were never written.
