@@ -324,6 +324,39 @@ TEST_F(DiskLog, ZerosOverZerosOfTheBaseLeaveNothing) {
   EXPECT_EQ(letter_at(half + 3), '\0');
 }
 
+TEST_F(DiskLog, ATrimIsOneRecordHoweverLong) {
+  constexpr uint64_t kTrimmed = uint64_t{100} << 30;
+  const LetterBase base(4 * kTrimmed / kBlockSize);  // the first half letters
+  RecordingOs os(temp_.path());
+  disk_ = Disk::create(os, dir_.get(), base, kFingerprint, options()).value();
+  ASSERT_TRUE(write(0, 'a'));
+  const Position before = disk_->last();
+  const size_t operations = os.ops().size();
+  ASSERT_TRUE(disk_->zero(kBlockSize, kTrimmed, Durability::kLazy));
+  EXPECT_EQ(disk_->last(), next(before));
+  ASSERT_EQ(os.ops().size(), operations + 1);
+  EXPECT_EQ(os.ops().back().bytes.size(), kRecordHeadBytes);
+  const auto check = [&](const Disk& disk) {
+    const auto sector = [&](uint64_t block) {
+      Bytes bytes(kSectorBytes);
+      EXPECT_TRUE(disk.read(block * kBlockSize, bytes));
+      return static_cast<char>(bytes[0]);
+    };
+    EXPECT_EQ(sector(0), 'a');
+    for (const uint64_t block :
+         {uint64_t{1}, kTrimmed / 8 / kBlockSize, kTrimmed / kBlockSize})
+      EXPECT_EQ(sector(block), '\0') << block;
+    const uint64_t behind = kTrimmed / kBlockSize + 1;
+    EXPECT_EQ(sector(behind), static_cast<char>('A' + behind % 26));
+  };
+  check(*disk_);
+  kill();
+  disk_ =
+      Disk::open(host_os(), dir_.get(), base, kFingerprint, options()).value();
+  check(*disk_);
+  kill();
+}
+
 TEST_F(DiskLog, TrimmedSpaceGoesBackToTheHost) {
   create();
   const Bytes large(32 * kBlockSize, std::byte{'p'});
