@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //
-// Heads are 64 bytes, and a write of one costs about what a write of a page
-// does. So they are stored into the page of the host's cache, by a mapping
-// that is shared with it:
+// Heads are 64 bytes, and a write of each was about half of what a record cost
+// beyond the bytes themselves. So they are stored into the page of the host's
+// cache, by a mapping that is shared with it:
 //
 //   payload      pwrite
 //   first head   pwrite   of its block of heads, and of each after a sync
@@ -12,7 +12,7 @@
 // sync. Its space is taken and its bytes are in the cache then, so nothing has
 // to be read or allocated for it, and the kernel knows that it is dirty. Who
 // syncs after each record never stores: a page that was synced is guarded
-// against stores until one has told the kernel, which costs more than a write.
+// against stores until one has told the kernel, by a fault.
 //
 // A kill: the page is the file's, not the process's; what was stored is in it,
 // and is there for the next server, the kernel's writeback and fdatasync, which
@@ -32,8 +32,7 @@
 // none, and what else may be behind a page is behind a page that was written.
 //
 // Not chosen: heads of several records in one write, for which the first would
-// have to wait; a mapping for payloads too, where the copy is what costs, and
-// a fault a page more than the calls it saves.
+// have to wait; a mapping for payloads too, which would fault once a page.
 #include "fsengine/store/log_writer.h"
 
 #include <sys/random.h>
