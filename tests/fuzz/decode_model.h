@@ -51,7 +51,7 @@ class DecodeModel {
 
   ObjectId add_base(const NodePool& pool, NodeId node, const Image& image) {
     const ExtInode inode(image.inode_bytes(image.ino_of(node)));
-    const ObjectId id{image.ino_of(node), inode.generation(),
+    const ObjectId id{image.ino_of(node), generation_of(inode),
                       static_cast<uint16_t>(inode.mode() & S_IFMT)};
     if (objects_.try_emplace(id).second && pool[node].is_dir())
       for (const Entry& entry : pool.entries(node)) {
