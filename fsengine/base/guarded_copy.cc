@@ -12,8 +12,11 @@
 //
 // No call is made for a copy that succeeds, which is what mapping is for. The
 // way back is a jump over memcpy and nothing else: nothing there has a
-// destructor. SA_NODEFER, because a jump does not unblock the signal.
+// destructor. A jump does not unblock signals, so the handler sets the mask
+// that was interrupted; to save it at each copy would be a call.
 #include "fsengine/base/guarded_copy.h"
+
+#include <ucontext.h>
 
 #include <atomic>
 #include <csetjmp>
@@ -55,15 +58,18 @@ void pass_on(int signal, siginfo_t* info, void* context) {
 }
 
 void on_bus_error(int signal, siginfo_t* info, void* context) {
-  if (is_of_attempt(info))
+  if (is_of_attempt(info)) {
+    const auto* interrupted = static_cast<const ucontext_t*>(context);
+    ::pthread_sigmask(SIG_SETMASK, &interrupted->uc_sigmask, nullptr);
     siglongjmp(attempt->way_back, 1);
+  }
   pass_on(signal, info, context);
 }
 
 bool handle_bus_errors() {
   struct sigaction action {};
   action.sa_sigaction = on_bus_error;
-  action.sa_flags = SA_SIGINFO | SA_NODEFER | SA_ONSTACK;
+  action.sa_flags = SA_SIGINFO | SA_ONSTACK;
   return ::sigaction(SIGBUS, &action, &former) == 0;
 }
 
