@@ -36,11 +36,11 @@ Result<NodeId> LiveNodes::read_upper(const ObjectId& id) {
     directory = place(names.front().directory);
     path = join_path(host_path(pool_, pool_[directory]), names.front().name);
   }
+  const std::string context = path.empty() ? "upperdir" : "upperdir: " + path;
   const LayerObject object =
-      OVL_TRY((path.empty() ? upper_.root() : upper_.find(path))
-                  .in("upperdir: " + path));
+      OVL_TRY((path.empty() ? upper_.root() : upper_.find(path)).in(context));
   if (object.ino != delta_.tree().standing(id).ino)
-    return fail(ESTALE, "upperdir: " + path + ": changed by somebody else");
+    return fail(ESTALE, context + ": changed by somebody else");
   return pool_.add(layer_node(object, 0, directory, family_, pool_));
 }
 

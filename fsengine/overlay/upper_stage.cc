@@ -280,10 +280,10 @@ Status UpperStage::stage_patch(const WantedPatch& patch) {
                  patch.content.size, new_staged_name(), patch.content.changed};
   OVL_TRY(writer_.make_patch({target_.staging, step.staged}, patch.node,
                              patch.content));
-  // Writing takes set-id bits and capabilities away.
+  // Writing takes set-id bits and capabilities away. What is to be removed its
+  // name has said, before.
   result_.attributes.push_back(
       {step.path, all_attributes(target_.rules(), target_.pool[patch.node])});
-  settled_.insert(patch.node);
   result_.patches.push_back(std::move(step));
   return {};
 }
