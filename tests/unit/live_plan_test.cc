@@ -201,6 +201,37 @@ TEST_F(LivePlanTest, PatchedByOneNameOfTwo) {
   EXPECT_THAT(upper(), ElementsAre("g"));
 }
 
+// Attributes are compared by checkpoint().
+TEST_F(LivePlanTest, APatchedFileHasTheAttributesOfTheGuests) {
+  guest().create("f");
+  guest().write("f", 'x');
+  guest().chmod("f", 04755);
+  guest().set_xattrs("f", {{"user.a", "1"}, {"user.b", "2"}});
+  checkpoint();
+  guest().write("f", 'y');
+  guest().set_xattrs("f", {{"user.b", "3"}});
+  checkpoint();
+  EXPECT_THAT(world().steps.patches, SizeIs(1));
+}
+
+// Modes, too: they are widened meanwhile.
+TEST_F(LivePlanTest, DirectoriesThatBarUs) {
+  guest().mkdir("from");
+  guest().mkdir("from/d");
+  guest().create("from/d/f");
+  for (const char* path : {"from/d", "from"})
+    guest().chmod(path, 0500);
+  checkpoint();
+  guest().mkdir("to");
+  guest().rename("from/d", "to/d");
+  guest().chmod("to", 0500);
+  checkpoint();
+  guest().rename("to/d", "from/e");
+  guest().remove("from/e/f");
+  checkpoint();
+  EXPECT_THAT(upper(), UnorderedElementsAre("from/", "from/e/", "to/"));
+}
+
 TEST_F(LivePlanTest, AFileWithMovedBlocksIsMadeAnew) {
   guest().create("f");
   guest().write("f", 'x');
