@@ -14,6 +14,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -86,6 +87,15 @@ class Disk {
   /// is not folded.
   Result<std::shared_ptr<const DiskView>> seal();
 
+  struct Range {
+    BlockNo first{};
+    uint64_t count = 0;
+  };
+  /// Blocks that were written since the last call, up to view `at`; some may
+  /// not have been. Nothing: all that is not the base's; so for the first call.
+  /// REQUIRES: `at` is the sealed view that lives, and was not asked about yet.
+  std::optional<std::vector<Range>> take_written(const DiskView& at);
+
   /// Brings what the log has into the store, and makes its space free. EBUSY
   /// when a sealed view forbids it. After an error nothing is lost, and the
   /// next call tries again.
@@ -94,10 +104,6 @@ class Disk {
   /// Blocks that the base provides now with the bytes of view `at`: they leave
   /// the store, durably, unless they were written since. REQUIRES: `at` is the
   /// sealed view that lives.
-  struct Range {
-    BlockNo first{};
-    uint64_t count = 0;
-  };
   Status forget(const DiskView& at, std::span<const Range> ranges);
 
   /// Folds in the background from now on. REQUIRES: called once, by a process
@@ -161,6 +167,7 @@ class Disk {
   std::shared_ptr<Generation> sealed() const;
   Status fold_locked() OVL_REQUIRES(fold_mutex_);
   Status fold_sealed() OVL_REQUIRES(fold_mutex_);
+  void note_written(const Generation& generation) OVL_REQUIRES(fold_mutex_);
   Status give_back_forgotten() OVL_REQUIRES(fold_mutex_);
   void shrink_log();
   void prepare_segment();
@@ -207,6 +214,10 @@ class Disk {
   std::vector<std::weak_ptr<const DiskView>> views_ OVL_GUARDED_BY(view_mutex_);
 
   std::weak_ptr<const DiskView> checkpoint_ OVL_GUARDED_BY(fold_mutex_);
+  // Since take_written(), in folded generations; nothing: it was not asked yet,
+  // or there are too many.
+  std::optional<std::vector<Range>> written_ OVL_GUARDED_BY(fold_mutex_);
+  Position told_ OVL_GUARDED_BY(fold_mutex_){};  // of what was told of last
   struct Forgotten {
     std::vector<std::weak_ptr<const DiskView>> holders;
     std::vector<Range> ranges;

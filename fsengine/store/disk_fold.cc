@@ -22,6 +22,18 @@
 
 namespace ovl {
 
+namespace {
+
+void add_block(BlockNo block, std::vector<Disk::Range>& ranges) {
+  if (!ranges.empty() &&
+      to_int(ranges.back().first) + ranges.back().count == to_int(block))
+    ++ranges.back().count;
+  else
+    ranges.push_back({block, 1});
+}
+
+}  // namespace
+
 std::shared_ptr<Generation> Disk::sealed() const {
   const MutexLock lock(mutex_);
   return sealed_;
@@ -81,6 +93,8 @@ Status Disk::fold_sealed() {
   OVL_TRY(fold_generation(*generation, base_, *store_));
   OVL_TRY(sync_store());
   OVL_TRY(change_mark([folded](MarkState& mark) { mark.folded = folded; }));
+  if (folded > told_)
+    note_written(*generation);
   const MutexLock lock(mutex_);
   sealed_.reset();
   publish_view();
@@ -109,6 +123,28 @@ Result<std::shared_ptr<const DiskView>> Disk::seal() {
   const MutexLock view_lock(view_mutex_);
   views_.push_back(view);
   return view;
+}
+
+void Disk::note_written(const Generation& generation) {
+  constexpr size_t kMost = 1 << 20;
+  if (!written_)
+    return;
+  for (const ZeroExtents::Extent& extent : generation.index().large_zeros())
+    written_->push_back({extent.first, extent.count});
+  for (uint32_t shard = 0; shard < DirtyIndex::kShards; ++shard)
+    for (const DirtyIndex::Item& item : generation.index().items_of(shard))
+      add_block(item.block, *written_);
+  if (written_->size() > kMost)
+    written_.reset();
+}
+
+std::optional<std::vector<Disk::Range>> Disk::take_written(const DiskView& at) {
+  const MutexLock lock(fold_mutex_);
+  if (at.newer()) {
+    note_written(*at.newer());
+    told_ = at.last();
+  }
+  return std::exchange(written_, std::vector<Range>());
 }
 
 // The map forgets first, durably; the space is given back when nobody reads

@@ -6,6 +6,7 @@
 #include <cstdlib>
 #include <iostream>
 #include <random>
+#include <set>
 #include <thread>
 
 #include "tests/support/disk_world.h"
@@ -107,12 +108,19 @@ class Model {
     ASSERT_TRUE(disk_->write(offset, bytes, some_durability()));
     std::ranges::copy(bytes,
                       expected_.begin() + static_cast<ptrdiff_t>(offset));
+    note(range);
   }
   void make_zeros(Range range) {
     const auto [offset, length] = range;
     ASSERT_TRUE(disk_->zero(offset, length, some_durability()));
     std::fill_n(expected_.begin() + static_cast<ptrdiff_t>(offset), length,
                 std::byte{0});
+    note(range);
+  }
+  void note(Range range) {
+    const uint64_t last = (range.offset + range.length - 1) / kBlockSize;
+    for (uint64_t block = range.offset / kBlockSize; block <= last; ++block)
+      written_.insert(block);
   }
   void read_from(Range range) {
     const auto [offset, length] = range;
@@ -129,6 +137,28 @@ class Model {
       return;
     sealed_ = disk_->seal().value();
     sealed_bytes_ = expected_;
+    if (random_() % 3 != 0)
+      take_written();
+  }
+  // All that changed is told of, and nothing that was not written.
+  void take_written() {
+    const auto told = disk_->take_written(*sealed_);
+    ASSERT_EQ(told.has_value(), !taken_bytes_.empty());
+    std::set<uint64_t> blocks;
+    for (const Disk::Range& range : told.value_or(std::vector<Disk::Range>()))
+      for (uint64_t i = 0; i < range.count; ++i)
+        blocks.insert(to_int(range.first) + i);
+    ASSERT_TRUE(std::ranges::includes(written_, blocks));
+    for (const uint64_t block : written_)
+      ASSERT_TRUE(!told || blocks.contains(block) || is_as_taken(block));
+    taken_bytes_ = sealed_bytes_;
+    written_.clear();
+  }
+  bool is_as_taken(uint64_t block) const {
+    const auto part = [block](const Bytes& bytes) {
+      return std::span(bytes).subspan(block * kBlockSize, kBlockSize);
+    };
+    return std::ranges::equal(part(taken_bytes_), part(sealed_bytes_));
   }
   void fold() {
     const auto folded = disk_->fold();
@@ -149,6 +179,7 @@ class Model {
     auto disk = Disk::open(host_os(), dir_.get(), base_, kFingerprint, small());
     ASSERT_TRUE(disk) << disk.error().what();
     disk_ = std::move(*disk);
+    taken_bytes_.clear();
   }
 
   std::mt19937_64 random_;
@@ -159,6 +190,8 @@ class Model {
   std::unique_ptr<Disk> disk_;
   std::shared_ptr<const DiskView> sealed_;
   Bytes sealed_bytes_;
+  std::set<uint64_t> written_;  // blocks, since the disk was asked last
+  Bytes taken_bytes_;  // as it was then; empty: not since it was opened
 };
 
 // OVL_CRASH_STRIDE=N takes an Nth of the steps (the sanitizer builds).
