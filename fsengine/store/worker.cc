@@ -34,14 +34,27 @@ bool Worker::is_running() const {
   return running_;
 }
 
-void Worker::run() {
-  mutex_.lock();
-  while (running_) {
-    if (!wanted_) {
+// Returns true when there is something to do.
+bool Worker::wait() {
+  using Clock = std::chrono::steady_clock;
+  const auto due = Clock::now() + period_.value_or(Period{});
+  while (running_ && !wanted_) {
+    if (!period_) {
       woken_.wait(mutex_);
       continue;
     }
-    wanted_ = false;
+    const auto left = due - Clock::now();
+    if (left <= Clock::duration::zero())
+      break;
+    woken_.wait_for(mutex_, left);
+  }
+  wanted_ = false;
+  return running_;
+}
+
+void Worker::run() {
+  mutex_.lock();
+  while (wait()) {
     mutex_.unlock();
     task_();
     mutex_.lock();

@@ -1,18 +1,25 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #pragma once
 
+#include <chrono>
 #include <functional>
+#include <optional>
 #include <thread>
 
 #include "fsengine/base/mutex.h"
 
 namespace ovl {
 
-/// A thread that does its task whenever it was woken since it last began. Its
+/// A thread that does its task whenever it was woken since it last began, or
+/// when `period` has passed since it ended, if one is given. Its
 /// methods are safe for concurrent use, but for start() and stop().
 class Worker {
  public:
-  explicit Worker(std::function<void()> task) : task_(std::move(task)) {}
+  using Period = std::chrono::milliseconds;
+
+  explicit Worker(std::function<void()> task,
+                  std::optional<Period> period = std::nullopt)
+      : task_(std::move(task)), period_(period) {}
   ~Worker() { stop(); }
   Worker(const Worker&) = delete;
   Worker& operator=(const Worker&) = delete;
@@ -25,8 +32,10 @@ class Worker {
 
  private:
   void run();
+  bool wait() OVL_REQUIRES(mutex_);
 
   const std::function<void()> task_;
+  const std::optional<Period> period_;
   mutable Mutex mutex_;
   CondVar woken_;
   bool wanted_ OVL_GUARDED_BY(mutex_) = false;
