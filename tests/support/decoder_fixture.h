@@ -4,12 +4,16 @@
 // there, and its changes as lines of text.
 #pragma once
 
+#include <algorithm>
+#include <map>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include <fmt/format.h>
 
+#include "images/decode/catalog_names.h"
 #include "images/decode/decoder.h"
 #include "tests/support/ext_reader_fixture.h"
 
@@ -24,6 +28,7 @@ class DecoderFixture : public ExtReaderFixture {
 
   void start_anew() {
     decoder_ = std::make_unique<Decoder>(Catalog(base_));
+    names_.clear();
     accepted_.emplace(pool_, *image_);
   }
 
@@ -40,6 +45,7 @@ class DecoderFixture : public ExtReaderFixture {
     if (!changes)
       return {};
     accept();
+    check_names(*changes);
     return std::move(*changes);
   }
   CatalogDelta accept() {
@@ -111,6 +117,31 @@ class DecoderFixture : public ExtReaderFixture {
   std::unique_ptr<Decoder> decoder_;
 
  private:
+  // What the changes sum up to is what the catalog tells of itself.
+  void check_names(const Changes& changes) {
+    for (const NameChange& change : changes.names) {
+      const std::pair key(change.directory, change.name);
+      const auto at = names_.try_emplace(key, change).first;
+      at->second.now = change.now;
+      if (at->second.before == at->second.now)
+        names_.erase(at);
+    }
+    const auto told = names_since_base(decoder_->catalog());
+    ASSERT_TRUE(told.has_value()) << told.error().what();
+    std::vector<std::string> sum;
+    std::vector<std::string> names;
+    for (const auto& [key, change] : names_)
+      sum.push_back(line(change));
+    for (const NameChange& change : told->names)
+      names.push_back(line(change));
+    std::ranges::sort(sum);
+    std::ranges::sort(names);
+    ASSERT_EQ(names, sum);
+  }
+
+  // Since the base, of all that was taken.
+  std::map<std::pair<ObjectId, std::string>, NameChange> names_;
+
   static std::string attribute_words(uint8_t bits) {
     static constexpr std::pair<uint8_t, const char*> kWords[] = {
         {kModeChanged, " mode"},
