@@ -7,6 +7,7 @@
 
 #include "fsengine/base/units.h"
 #include "tests/support/replayed_tree.h"
+#include "tests/support/temp_dir.h"
 
 namespace ovl {
 namespace {
@@ -33,8 +34,8 @@ Result<std::unique_ptr<Decoding>> Decoding::start(const std::string& directory,
   auto tree = OVL_TRY(DecodedTree::of_base(base));
   std::unique_ptr<Decoding> decoding(
       new Decoding(base, trace, std::move(device), std::move(tree)));
-  decoding->kept_ =
-      OVL_TRY(KeptCatalog::create(directory, decoding->catalog()));
+  decoding->directory_ = open_dir(directory);
+  decoding->kept_.emplace(decoding->os_, decoding->directory_.get());
   return decoding;
 }
 
@@ -50,7 +51,7 @@ void Decoding::note(const TraceRecord& record) {
 Result<bool> Decoding::go_to(size_t position) {
   const bool is_decoded = OVL_TRY(step(position));
   if (is_decoded)
-    OVL_TRY(kept_->tell());
+    OVL_TRY(tell());
   return is_decoded;
 }
 
@@ -65,13 +66,18 @@ Result<bool> Decoding::step(size_t position) {
   const Changes decoded = OVL_TRY(std::move(changes).in("decode"));
   const CatalogDelta delta = decoder_->accept();
   // Two positions may be of one state; those of the log are all different.
-  OVL_TRY(kept_->keep(catalog(), delta,
-                      {position + 1, decoder_->last_transaction()}));
+  place_ = OVL_TRY(kept_->keep(catalog(), delta,
+                               {position + 1, decoder_->last_transaction()}));
   OVL_TRY(history_.check(decoded, catalog()));
   const auto open_file = [this](Ino ino) { return decoder_->open_file(ino); };
   OVL_TRY(tree_.apply(decoded, open_file).in("apply"));
   decoded_ = position;
   return true;
+}
+
+Status Decoding::tell() {
+  mark_ = place_;
+  return kept_->forget_old();
 }
 
 Status Decoding::crash_at(size_t position) {
@@ -87,7 +93,7 @@ Status Decoding::crash_at(size_t position) {
 
 Status Decoding::restart() {
   Catalog catalog(base_);
-  OVL_TRY(kept_->read(catalog));
+  OVL_TRY(kept_->read(mark_, catalog));
   decoder_ = std::make_unique<Decoder>(std::move(catalog));
   for (size_t i = decoded_; i < device_->position(); ++i)
     note(trace_.records()[i]);

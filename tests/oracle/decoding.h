@@ -5,17 +5,19 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "fsengine/base/result.h"
 #include "images/decode/base_state.h"
 #include "images/decode/decoder.h"
+#include "images/decode/kept_catalog.h"
 #include "tests/oracle/block_history.h"
-#include "tests/oracle/kept_catalog.h"
 #include "tests/support/decoded_tree.h"
 #include "tests/support/lower_image.h"
 #include "tests/support/raw_device.h"
+#include "tests/support/wrap_os.h"
 #include "tests/support/write_trace.h"
 
 namespace ovl {
@@ -62,6 +64,7 @@ class Decoding {
   Decoding(LowerImage& base, const Trace& trace,
            std::unique_ptr<RawDevice> device, DecodedTree tree);
   Result<bool> step(size_t position);
+  Status tell();
   void note(const TraceRecord& record);
   std::string nameless() const;
 
@@ -69,7 +72,18 @@ class Decoding {
   const Trace& trace_;
   const std::unique_ptr<RawDevice> device_;
   DecodedTree tree_;
-  std::unique_ptr<KeptCatalog> kept_;
+  // No host crashes here.
+  class UnsyncedOs : public WrapOs {
+   public:
+    Status fdatasync(int) override { return {}; }
+    Status fsync(int) override { return {}; }
+  };
+
+  UnsyncedOs os_;
+  Fd directory_;
+  std::optional<KeptCatalog> kept_;
+  KeptCatalog::Place place_;  // of what was kept last
+  KeptCatalog::Place mark_;   // what a start finds
   std::unique_ptr<Decoder> decoder_;
   BlockHistory history_;
   size_t decoded_ = 0;  // the position that the tree is of
