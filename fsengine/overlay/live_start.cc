@@ -1,0 +1,90 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "fsengine/overlay/live_start.h"
+
+#include <sys/stat.h>
+
+#include <cerrno>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "fsengine/base/paths.h"
+#include "fsengine/overlay/upper_plan.h"
+
+namespace ovl {
+namespace {
+
+struct Found {
+  ObjectId id;
+  NodeId node = kNoNode;
+  std::string path;
+};
+
+class Comparison {
+ public:
+  Comparison(const Tree& now, LiveTree& live)
+      : pool_(now.pool), live_(live), waiting_{{live.root(), now.root, ""}} {}
+
+  Status run() {
+    while (!waiting_.empty()) {
+      const Found found = std::move(waiting_.back());
+      waiting_.pop_back();
+      take(found);
+      if (pool_[found.node].is_dir())
+        OVL_TRY(compare(found));
+    }
+    return {};
+  }
+
+ private:
+  void take(const Found& found) {
+    const Node& node = pool_[found.node];
+    LiveTree::Standing standing = live_.standing(found.id);
+    standing.ino = node.host_ino;
+    standing.is_redirected = node.has_redirect;
+    standing.lower = node.is_dir() ? node.lower : kNoNode;
+    live_.set_standing(found.id, standing);
+  }
+
+  Status compare(const Found& directory) {
+    const std::map<std::string, ObjectId> names = live_.entries(directory.id);
+    const auto entries = pool_.entries(directory.node);
+    auto entry = entries.begin();
+    for (const auto& [name, id] : names) {
+      if (entry == entries.end() || pool_.name(*entry) != name)
+        return differs(directory,
+                       entry == entries.end() ? name : pool_.name(*entry));
+      OVL_TRY(compare(directory, name, {id, entry->node, ""}));
+      ++entry;
+    }
+    return entry == entries.end() ? Status()
+                                  : differs(directory, pool_.name(*entry));
+  }
+
+  Status compare(const Found& directory, const std::string& name, Found found) {
+    if ((pool_[found.node].mode & S_IFMT) != found.id.type)
+      return differs(directory, name);
+    if (!is_upper_object(pool_, found.node))
+      return {};
+    found.path = join_path(directory.path, name);
+    waiting_.push_back(std::move(found));
+    return {};
+  }
+
+  static Status differs(const Found& directory, std::string_view name) {
+    return fail(ESTALE, "upperdir: " + join_path(directory.path, name) +
+                            ": not what the guest's file system has there");
+  }
+
+  const NodePool& pool_;
+  LiveTree& live_;
+  std::vector<Found> waiting_;
+};
+
+}  // namespace
+
+Status take_standings(const Tree& now, LiveTree& live) {
+  return Comparison(now, live).run();
+}
+
+}  // namespace ovl
