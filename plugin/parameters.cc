@@ -175,6 +175,22 @@ Status set_relayout(DeviceConfig& config, std::string_view key,
   return {};
 }
 
+// A day is as good as never, and far from where numbers end.
+Status set_checkpoint(DeviceConfig& config, std::string_view key,
+                      const std::string& value) {
+  constexpr int kMostSeconds = 86400;
+  if (value == "sync")
+    return fail(ENOTSUP, "checkpoint: sync is not supported yet");
+  int seconds = 0;
+  const auto [end, error] =
+      std::from_chars(value.data(), value.data() + value.size(), seconds);
+  if (error != std::errc() || end != value.data() + value.size() ||
+      seconds < 1 || seconds > kMostSeconds)
+    return bad(key, value, "seconds, 1 to 86400");
+  config.checkpoint = std::chrono::seconds(seconds);
+  return {};
+}
+
 Status set_redirect_dir(DeviceConfig& config, std::string_view key,
                         const std::string& value) {
   config.redirect_dir = OVL_TRY(parse_bool(key, value));
@@ -197,7 +213,7 @@ Status set_owner(DeviceConfig& config, std::string_view key,
   return {};
 }
 
-constexpr std::array<Key, 12> kKeys{{
+constexpr std::array<Key, 13> kKeys{{
     {"lowerdir", add_lowers},
     {"upperdir", set_upper},
     {"workdir", set_work},
@@ -206,6 +222,7 @@ constexpr std::array<Key, 12> kKeys{{
     {"label", set_label},
     {"uuid", set_uuid},
     {"journal", set_journal},
+    {"checkpoint", set_checkpoint},
     {"redirect_dir", set_redirect_dir},
     {"relayout", set_relayout},
     {"userxattr", set_userxattr},

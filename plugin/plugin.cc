@@ -38,6 +38,14 @@ struct Server {
 };
 std::unique_ptr<Server> server;
 
+}  // namespace
+
+// nbdkit sets it: -D ovl.check=1 (nbdkit-plugin(3), "Debug Flags").
+extern "C" __attribute__((visibility("default"))) int ovl_debug_check;
+int ovl_debug_check = 0;
+
+namespace {
+
 // Runs `body`, a Status by value, and answers nbdkit with 0 or with -1 and
 // the error, which is logged unless it was reported before.
 template <typename Body>
@@ -78,6 +86,7 @@ int ovl_get_ready() {
     config.report = [](const std::string& line) {
       nbdkit_error("%s", ovl::one_line(line).c_str());
     };
+    config.check_upper = ovl_debug_check != 0;
     server->device = OVL_TRY(Device::open(config, ovl::host_os()));
     return {};
   });
@@ -100,6 +109,10 @@ void* ovl_open(int readonly) {
     server->device->expect_writes();
   }
   return NBDKIT_HANDLE_NOT_NEEDED;
+}
+
+void ovl_close(void*) {
+  server->device->note_disconnect();
 }
 
 int64_t ovl_get_size(void*) {
@@ -203,6 +216,7 @@ const char kConfigHelp[] =
     "label=<LABEL>                File system label.\n"
     "uuid=<UUID>                  File system UUID.\n"
     "journal=yes|no               Put a journal into the image.\n"
+    "checkpoint=<SECONDS>         How often upperdir is brought up to date.\n"
     "redirect_dir=on|off          Record moved directories as redirects.\n"
     "userxattr=yes|no             Use user.overlay. attributes.\n"
     "owner=keep|squash            What becomes of the guest's owners.\n"
@@ -227,6 +241,7 @@ nbdkit_plugin make_plugin() {
   plugin.after_fork = ovl_after_fork;
   plugin.cleanup = ovl_cleanup;
   plugin.open = ovl_open;
+  plugin.close = ovl_close;
   plugin.get_size = ovl_get_size;
   plugin.block_size = ovl_block_size;
   plugin.can_write = ovl_can_write;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #pragma once
 
+#include <chrono>
 #include <optional>
 #include <string>
 #include <vector>
@@ -27,6 +28,12 @@ struct DeviceConfig {
   std::optional<bool> redirect_dir;
   std::optional<bool> userxattr;
   OwnerPolicy owner = OwnerPolicy::kKeep;
+  /// How often upper is brought up to date while a guest is at work; nothing:
+  /// only at the end.
+  std::optional<std::chrono::milliseconds> checkpoint = std::chrono::seconds(5);
+  /// Reads the whole tree at the end, compares it with upper, and reports and
+  /// mends a difference: for tests.
+  bool check_upper = false;
   bool relayout = false;  // give up a layout that is kept, when settled
   Report report;
   DiskOptions disk;  // its report is this one's

@@ -39,7 +39,7 @@ Status Device::create_disk() {
   if (is_started_)
     disk_owner_->start_folding();
   disk_ = disk_owner_.get();
-  layout_writer_.wake();
+  background_.wake();
   return {};
 }
 
@@ -48,7 +48,7 @@ Status Device::start() {
   is_started_ = true;
   if (places_)
     OVL_TRY(places_->own_lock());
-  layout_writer_.start();
+  background_.start();
   if (!disk_owner_)
     return {};
   disk_owner_->start_folding();
@@ -58,7 +58,7 @@ Status Device::start() {
 void Device::expect_writes() {
   const std::lock_guard lock(disk_mutex_);
   if (disk_owner_)
-    layout_writer_.wake();
+    background_.wake();
 }
 
 Status Device::read(uint64_t offset, std::span<std::byte> out) {
@@ -97,7 +97,14 @@ Status Device::zero(uint64_t offset, uint64_t length, Durability durability) {
 
 Status Device::flush() {
   Disk* disk = disk_;
-  return disk == nullptr ? Status() : disk->flush();
+  if (disk == nullptr)
+    return {};
+  const Position covered = disk->last();
+  OVL_TRY(disk->flush());
+  for (Position known = flushed_;
+       known < covered && !flushed_.compare_exchange_weak(known, covered);) {
+  }
+  return {};
 }
 
 }  // namespace ovl

@@ -19,6 +19,7 @@
 #include "fsengine/base/os.h"
 #include "fsengine/base/result.h"
 #include "fsengine/device/base_source.h"
+#include "fsengine/device/checkpointer.h"
 #include "fsengine/device/config.h"
 #include "fsengine/device/places.h"
 #include "fsengine/device/unsettled.h"
@@ -53,6 +54,8 @@ class Device {
   /// A client that may write has come: what an earlier run began to keep and
   /// did not is kept, in the background. Before that nothing is changed.
   void expect_writes();
+  /// A client has left: what it wrote should be in upper soon.
+  void note_disconnect() { background_.wake(); }
 
   /// REQUIRES, for all requests: the range lies in the device.
   Status read(uint64_t offset, std::span<std::byte> out);
@@ -69,6 +72,11 @@ class Device {
   };
   /// What begins at `offset`, in at most `length` bytes. REQUIRES: length > 0.
   Extent extent_at(uint64_t offset, uint64_t length) const;
+
+  /// A checkpoint at once: upper is brought to the state that the guest's file
+  /// system is committed to. False: there is none to take yet. REQUIRES: no
+  /// background work, that is, start() was not called.
+  Result<bool> checkpoint_now();
 
   /// Brings upper to the tree on the device, and leaves layout and blocks for
   /// the next run. When the file system is not clean, or anything fails before
@@ -101,9 +109,17 @@ class Device {
   Status create_disk();
   Status save_layout();
   void save_layout_in_background();
+  void work_in_background();
+  bool is_settled() const;
+  bool has_checkpoints() const;
+  Result<bool> checkpoint(Position flushed);
+  void note_outcome(const Result<bool>& outcome);
   UnsettledPlaces unsettled_places() const;
   Extent base_extent_at(uint64_t offset, uint64_t length) const;
 
+  Status bring_upper_up_to_date();
+  Status find_upper_now();
+  Status settle();
   Status apply_to_upper();
   Result<Rebased> rebase(const Tree& guest, ExtReader& reader);
   Result<std::unique_ptr<BlockSource>> content_of(NodeId id, ExtReader& reader);
@@ -115,6 +131,7 @@ class Device {
   Result<uint64_t> save_piece(BlockNo first, uint64_t most,
                               const ExtReader& reader, const DiskView& view);
   Status record_upper(const Fd& staging);
+  Status record_upper();
   Status unstage(const Fd& staging);
   Status finish_write_back();
   Status end_disk();
@@ -143,7 +160,17 @@ class Device {
   std::unique_ptr<Disk> disk_owner_;
   std::atomic<Disk*> disk_ = nullptr;  // none before the first write
   std::atomic<bool> is_unsettled_ = false;
-  Worker layout_writer_;
+  std::atomic<Position> flushed_{};  // what the guest's last FLUSH covered
+
+  // For the background worker, and for when it is stopped.
+  struct Trouble {
+    std::string what;  // the error of the last checkpoint, or empty
+    std::chrono::seconds pause{0};
+    std::chrono::steady_clock::time_point again;
+  };
+  Trouble trouble_;
+  std::unique_ptr<Checkpointer> checkpointer_;  // none before the first
+  Worker background_;
 };
 
 }  // namespace ovl

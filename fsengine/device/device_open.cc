@@ -60,7 +60,7 @@ Device::Device(DeviceConfig config, Os& os)
       family_(family_of(config_)),
       redirect_dir_(family_ == XattrFamily::kTrusted &&
                     config_.redirect_dir.value_or(kernel_follows_redirects())),
-      layout_writer_([this] { save_layout_in_background(); }) {}
+      background_([this] { work_in_background(); }, config_.checkpoint) {}
 
 Result<std::unique_ptr<Device>> Device::open(DeviceConfig config, Os& os) {
   OVL_TRY(check_layers(config));
@@ -123,8 +123,9 @@ Result<bool> Device::is_to_go_on(const Kept& kept) {
                 same.error().what() + " in workdir: " + *config_.work + "/ovl" +
                     (settled ? "; relayout=yes gives it up" : ""));
   const UpperRecord now = OVL_TRY(collect_upper(places_->upper()));
+  const Touched touched = OVL_TRY(TouchedFile::read(state_dir_.get()));
   const auto difference =
-      find_difference(kept.upper, now,
+      find_difference(kept.upper, now, touched,
                       has_staging(state_dir_.get()) ? ChangeTimes::kIgnored
                                                     : ChangeTimes::kCount);
   if (!difference)
@@ -258,6 +259,8 @@ Status Device::discard_state() {
   OVL_TRY(Disk::remove(os_, state).in("workdir: ovl"));
   OVL_TRY(remove_layout(os_, state).in("workdir: ovl"));
   OVL_TRY(remove_upper(os_, state).in("workdir: ovl"));
+  OVL_TRY(KeptCatalog::remove_all(os_, state).in("workdir: ovl"));
+  OVL_TRY(TouchedFile(os_, state).remove());
   OVL_TRY(remove_plan(os_, state));
   OVL_TRY(remove_staging(os_, state));
   return clear_unsettled(os_, unsettled_places());

@@ -60,7 +60,8 @@ Status PendingChanges::open_state(Os& os) {
   decoder_ = std::make_unique<Decoder>(Catalog(*base_));
   disk_ = OVL_TRY(Disk::open(os, state_dir_.get(), base_->metadata(),
                              image_->fingerprint(), {}));
-  if (disk_->mark().phase == Phase::kPublishing)
+  if (disk_->mark().phase == Phase::kPublishing ||
+      disk_->mark().phase == Phase::kCheckpointing)
     return fail(EBUSY,
                 "a write-back was interrupted: the next start of a "
                 "server ends it");

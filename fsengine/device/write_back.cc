@@ -34,7 +34,7 @@
 namespace ovl {
 
 Status Device::write_back() {
-  layout_writer_.stop();
+  background_.stop();
   if (disk_ == nullptr)
     return {};
   if (disk_owner_->mark().phase == Phase::kSettled)
@@ -43,7 +43,7 @@ Status Device::write_back() {
   if (applied)
     applied = disk_owner_->fold();
   if (applied)
-    applied = apply_to_upper();
+    applied = bring_upper_up_to_date();
   if (!applied)
     return fail(applied.error().code(),
                 "write-back: " + applied.error().what() + "; " +
@@ -58,6 +58,7 @@ Status Device::end_disk() {
   OVL_TRY(disk_owner_->close());
   disk_owner_.reset();
   OVL_TRY(remove_plan(os_, state_dir_.get()));
+  OVL_TRY(TouchedFile(os_, state_dir_.get()).remove());
   OVL_TRY(remove_staging(os_, state_dir_.get()));
   return clear_unsettled(os_, unsettled_places());
 }
@@ -72,17 +73,24 @@ Status Device::finish_write_back() {
   if (!mark)
     return tl::unexpected(mark.error().in("workdir: ovl"));
   MarkState state = (*mark)->state();
-  if (state.phase != Phase::kPublishing)
+  const bool is_end = state.phase == Phase::kPublishing;
+  if (!is_end && state.phase != Phase::kCheckpointing)
     return {};
   const PublishPlan plan = OVL_TRY(read_plan(state_dir_.get()));
   const Fd staging = OVL_TRY(open_staging(os_, state_dir_.get()));
   OVL_TRY(publish(os_, places_->upper(), staging.get(), plan));
   OVL_TRY(record_upper(staging));
-  state.phase = Phase::kSettled;
+  state.phase = is_end ? Phase::kSettled : Phase::kWriting;
+  if (is_end)
+    state.applied = state.folded;  // all was folded before
   OVL_TRY((*mark)->set(state).in("workdir: ovl"));
+  OVL_TRY(TouchedFile(os_, state_dir_.get()).remove());
   OVL_TRY(remove_plan(os_, state_dir_.get()));
   OVL_TRY(remove_staging(os_, state_dir_.get()));
-  config_.report("finished a write-back to upperdir that was interrupted");
+  config_.report(is_end
+                     ? "finished a write-back to upperdir that was interrupted"
+                     : "finished a checkpoint that was interrupted: "
+                       "upperdir is whole");
   return {};
 }
 
@@ -106,6 +114,54 @@ Status Device::record_upper(const Fd& staging) {
   return {};
 }
 
+// A last checkpoint; the whole tree is read when that cannot be, and to check
+// it.
+Status Device::bring_upper_up_to_date() {
+  if (!has_checkpoints())
+    return apply_to_upper();
+  const auto done = checkpoint(Position{UINT64_MAX});
+  if (!done && checkpointer_->is_publishing())
+    return tl::unexpected(done.error());
+  if (!done)
+    config_.report("the whole tree is compared with upperdir: checkpoint: " +
+                   done.error().what());
+  const bool is_settled = done && *done && checkpointer_->is_settled();
+  if (is_settled && !config_.check_upper)
+    return settle();
+  OVL_TRY(apply_to_upper());
+  if (const auto adopted = checkpointer_->adopt(); !adopted)
+    config_.report("the next run will have no checkpoints: " +
+                   adopted.error().what());
+  return {};
+}
+
+Status Device::settle() {
+  OVL_TRY(record_upper());
+  return disk_owner_
+      ->change_mark([](MarkState& mark) { mark.phase = Phase::kSettled; })
+      .in("workdir: ovl");
+}
+
+// After checkpoints of this run.
+Status Device::find_upper_now() {
+  std::unordered_map<uint64_t, NodeId> by_ino;
+  now_root_ = OVL_TRY(stack_->merge_upper_now(family_)).root;
+  for (const NodeId id : upper_objects(upper_now()))
+    by_ino[stack_->pool()[id].host_ino] = id;
+  NowMap now;
+  for (const auto& [base, before] : now_)
+    if (const auto at = by_ino.find(stack_->pool()[before].host_ino);
+        at != by_ino.end())
+      now[base] = at->second;
+  now_ = std::move(now);
+  return {};
+}
+
+Status Device::record_upper() {
+  const Fd staging = OVL_TRY(open_staging(os_, state_dir_.get()));
+  return record_upper(staging);
+}
+
 Status Device::apply_to_upper() {
   const std::shared_ptr<const DiskView> view = OVL_TRY(disk_owner_->seal());
   auto reader =
@@ -114,14 +170,19 @@ Status Device::apply_to_upper() {
                                  return view->is_written(first, count);
                                }}));
   const Tree guest = OVL_TRY(reader->read_tree());
+  if (checkpointer_)
+    OVL_TRY(find_upper_now());
   const Rebased rebased = OVL_TRY(rebase(guest, *reader));
   if (rebased.guest.root != now_root_)
     OVL_TRY(write_tree(rebased, *reader, *view));
+  else if (has_staging(state_dir_.get()))
+    OVL_TRY(record_upper());
   const Position applied = view->last();
   return disk_owner_
       ->change_mark([applied](MarkState& mark) {
         mark.phase = Phase::kSettled;
         mark.applied = applied;
+        mark.catalog = 0;
       })
       .in("workdir: ovl");
 }
@@ -157,12 +218,16 @@ Status Device::write_tree(const Rebased& rebased, ExtReader& reader,
     return undone ? tl::unexpected(plan.error()) : undone;
   }
   if (plan->empty())
-    return {};
+    return record_upper(staging);
+  if (config_.check_upper && checkpointer_)
+    config_.report("upperdir is not what the guest's file system is");
   OVL_TRY(save_lost(rebased.lost, reader, view).in("workdir: ovl"));
   OVL_TRY(write_plan(os_, state_dir_.get(), *plan));
   OVL_TRY(disk_owner_
-              ->change_mark(
-                  [](MarkState& mark) { mark.phase = Phase::kPublishing; })
+              ->change_mark([](MarkState& mark) {
+                mark.phase = Phase::kPublishing;
+                mark.catalog = 0;
+              })
               .in("workdir: ovl"));
   OVL_TRY(publish(os_, places_->upper(), staging.get(), *plan));
   return record_upper(staging);
@@ -170,6 +235,7 @@ Status Device::write_tree(const Rebased& rebased, ExtReader& reader,
 
 Status Device::unstage(const Fd& staging) {
   OVL_TRY(record_upper(staging));
+  OVL_TRY(TouchedFile(os_, state_dir_.get()).remove());
   return remove_staging(os_, state_dir_.get());
 }
 

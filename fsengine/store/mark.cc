@@ -76,7 +76,7 @@ Result<std::optional<Numbered>> decode_slot(std::span<const std::byte> bytes) {
   const Numbered mark{load_le<uint64_t>(bytes, 16), decode_state(bytes)};
   const Phase phase = mark.state.phase;
   const bool known = phase == Phase::kWriting || phase == Phase::kPublishing ||
-                     phase == Phase::kSettled;
+                     phase == Phase::kSettled || phase == Phase::kCheckpointing;
   if (load_le<uint32_t>(bytes, 8) != kVersion || !known)
     return fail(EPROTO, "mark: of an unknown version");
   return mark;

@@ -28,6 +28,8 @@ enum class Phase : uint32_t {
   kWriting = 1,     // yes; the guest has written since
   kPublishing = 2,  // perhaps not: a write-back may be half done
   kSettled = 3,     // yes; it shows the device, unmounted cleanly
+  kCheckpointing =
+      4,  // perhaps not: publishing may be half done; then kWriting
 };
 
 struct MarkState {

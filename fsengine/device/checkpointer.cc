@@ -1,0 +1,257 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//
+// A checkpoint: from the blocks that a guest wrote to an upper that shows its
+// last committed state, in the order that loses nothing:
+//
+//   device sealed, log synced -> committed state decoded -> everything new
+//   staged beside upper, synced -> catalog appended, synced -> what will be
+//   touched and the plan written, synced -> mark says "checkpointing" and tells
+//   of the new catalog -> renames into upper, times, synced -> mark says
+//   "writing"
+//
+// The mark is the one switch. Before it tells of the new catalog, upper is as
+// the old one says, and what was staged is thrown away. Afterwards the plan is
+// driven to its end, by the next attempt or by the next start, before anything
+// is decoded again: no plan is made over a half published one.
+//
+// The guest's blocks stay where they are: no block of the device is provided by
+// a file that a plan makes or changes, for the layout is of a time when upper
+// was empty. So a reader never sees what a checkpoint does to upper.
+//
+// A failure before the switch throws the decoder's progress away with the
+// stage: the catalog is read again as the mark tells, and all blocks that are
+// not the base's are looked at anew, which is slower and always right.
+#include "fsengine/device/checkpointer.h"
+
+#include <cerrno>
+#include <utility>
+
+#include "fsengine/device/host_facts.h"
+#include "fsengine/device/staging.h"
+#include "fsengine/overlay/empty_directory.h"
+#include "fsengine/overlay/live_start.h"
+#include "fsengine/overlay/upper_stage.h"
+#include "images/decode/catalog_names.h"
+
+namespace ovl {
+namespace {
+
+constexpr uint64_t kMostTouchedBytes = 8 << 20;
+
+KeptCatalog::Place place_in(const MarkState& mark) {
+  return {mark.catalog, {to_int(mark.applied), mark.applied_transaction}};
+}
+
+void note_all(const DiskView& view, Decoder& decoder) {
+  const uint64_t end = view.size() / kBlockSize;
+  for (uint64_t block = 0; block < end;) {
+    const DiskView::Piece piece = view.piece_at(BlockNo{block}, end - block);
+    if (piece.where != DiskView::Where::kBase)
+      decoder.note_written(BlockNo{block}, piece.count);
+    block += piece.count;
+  }
+}
+
+}  // namespace
+
+Checkpointer::Checkpointer(Context context)
+    : context_(std::move(context)),
+      base_(context_.image),
+      catalog_(context_.os, context_.state_dir),
+      touched_(context_.os, context_.state_dir) {}
+
+bool Checkpointer::is_possible(const Stack& stack) {
+  const Tree merged = stack.merged();
+  for (const Entry& entry : merged.pool.entries(merged.root))
+    if (stack.is_upper(merged.pool[entry.node]))
+      return false;
+  return true;
+}
+
+Result<bool> Checkpointer::run(Position flushed) {
+  OVL_TRY(prepare());
+  const std::shared_ptr<const DiskView> view = OVL_TRY(context_.disk.seal());
+  note_written(*view);
+  if (view->last() == applied_)
+    return true;
+  OVL_TRY(context_.disk.flush());
+  auto changes = decoder_->decode(*view, flushed >= view->last()
+                                             ? Decoder::Stillness::kStill
+                                             : Decoder::Stillness::kBusy);
+  if (!changes && changes.error().code() == EBUSY)
+    return false;
+  if (!changes)
+    return tl::unexpected(changes.error());
+  const CatalogDelta delta = decoder_->accept();
+  const Status done = apply(std::move(*changes), delta, view->last());
+  if (!done && !pending_)
+    decoder_.reset();
+  OVL_TRY(Status(done));
+  return true;
+}
+
+Status Checkpointer::prepare() {
+  if (pending_)
+    OVL_TRY(publish_pending());
+  const MarkState mark = context_.disk.mark();
+  if (is_mark_unsure_)
+    OVL_TRY(set_mark(mark, mark.phase));
+  is_mark_unsure_ = false;
+  if (!decoder_)
+    OVL_TRY(start_decoder(mark));
+  return live_ ? Status() : start_live();
+}
+
+Status Checkpointer::start_live() {
+  auto live = std::make_unique<LiveTree>(
+      LiveTree::Start{context_.stack.merged(), context_.stack.lower(),
+                      [this](const ObjectId& id) { return node_of(id); },
+                      [this](NodeId node) { return id_of(node); }});
+  live->apply(
+      OVL_TRY(names_since_base(decoder_->catalog()).in("workdir: ovl")));
+  OVL_TRY(take_standings(context_.now, *live));
+  live_ = std::move(live);
+  return {};
+}
+
+NodeId Checkpointer::node_of(const ObjectId& id) const {
+  const NodeId node = context_.image.node_of(id.ino);
+  return node != kNoNode && id_of(node) == id ? node : kNoNode;
+}
+
+ObjectId Checkpointer::id_of(NodeId node) const {
+  const Ino ino = context_.image.ino_of(node);
+  const auto inode = base_.inode(ino);
+  return inode ? ovl::id_of(ino, *inode) : ObjectId{};
+}
+
+// An upper that was brought up to date by other means has no catalog.
+Status Checkpointer::start_decoder(const MarkState& mark) {
+  if (mark.catalog == 0 && mark.applied != Position{})
+    return fail(ENOTSUP, "the state that upperdir is in was not kept");
+  Catalog catalog(base_);
+  OVL_TRY(catalog_.read(place_in(mark), catalog).in("workdir: ovl"));
+  decoder_ = std::make_unique<Decoder>(std::move(catalog));
+  must_note_all_ = true;
+  applied_ = mark.applied;
+  return {};
+}
+
+void Checkpointer::note_written(const DiskView& view) {
+  const auto ranges = context_.disk.take_written(view);
+  if (must_note_all_ || !ranges)
+    note_all(view, *decoder_);
+  else
+    for (const Disk::Range& range : *ranges)
+      decoder_->note_written(range.first, range.count);
+  must_note_all_ = false;
+}
+
+Status Checkpointer::apply(Changes changes, const CatalogDelta& delta,
+                           Position position) {
+  const Fd staging = OVL_TRY(open_staging(context_.os, context_.state_dir));
+  OVL_TRY(
+      empty_directory(context_.os, staging.get()).in("workdir: ovl/staging"));
+  Pending pending;
+  pending.changes = std::move(changes);
+  OVL_TRY(stage(LiveDelta(*live_, pending.changes), staging.get(), pending));
+  OVL_TRY(keep_catalog(delta, position, pending.mark).in("workdir: ovl"));
+  if (!pending.steps.empty())
+    OVL_TRY(begin_publishing(pending));
+  pending_ = std::move(pending);
+  return publish_pending();
+}
+
+Status Checkpointer::stage(const LiveDelta& delta, int staging,
+                           Pending& pending) {
+  NodePool pool;
+  LivePlan plan =
+      OVL_TRY(plan_live(delta, {context_.redirect_dir, context_.family},
+                        context_.stack.layer(0), pool));
+  const UpperTarget target{.os = context_.os,
+                           .pool = pool,
+                           .upper = context_.upper,
+                           .staging = staging,
+                           .family = context_.family,
+                           .owner = context_.owner,
+                           .privileged = is_privileged(),
+                           .content = [&](NodeId id) {
+                             return decoder_->open_file(
+                                 Ino{static_cast<uint32_t>(pool[id].host_ino)});
+                           }};
+  UpperStage stage(target, plan.upper);
+  pending.steps = OVL_TRY(stage.run());
+  for (LivePlan::Placed& placed : plan.placed)
+    if (placed.standing.ino == 0)
+      placed.standing.ino = stage.made_ino(placed.node);
+  pending.placed = std::move(plan.placed);
+  return {};
+}
+
+Status Checkpointer::keep_catalog(const CatalogDelta& delta, Position position,
+                                  MarkState& mark) {
+  const KeptCatalog::Place place =
+      OVL_TRY(catalog_.keep(decoder_->catalog(), delta,
+                            {to_int(position), decoder_->last_transaction()}));
+  mark.applied = position;
+  mark.applied_transaction = place.point.transaction;
+  mark.catalog = place.number;
+  return {};
+}
+
+Status Checkpointer::begin_publishing(const Pending& pending) {
+  OVL_TRY(touched_.append(touched_by(pending.steps)));
+  OVL_TRY(write_plan(context_.os, context_.state_dir, pending.steps));
+  OVL_TRY(context_.os.fsync(context_.state_dir).in("workdir: ovl"));
+  is_mark_unsure_ = true;
+  OVL_TRY(set_mark(pending.mark, Phase::kCheckpointing));
+  is_mark_unsure_ = false;
+  return {};
+}
+
+Status Checkpointer::publish_pending() {
+  if (!pending_->steps.empty()) {
+    const Fd staging = OVL_TRY(open_staging(context_.os, context_.state_dir));
+    OVL_TRY(
+        publish(context_.os, context_.upper, staging.get(), pending_->steps));
+  }
+  OVL_TRY(set_mark(pending_->mark, Phase::kWriting));
+  live_->apply(pending_->changes);
+  for (const LivePlan::Placed& placed : pending_->placed)
+    live_->set_standing(placed.id, placed.standing);
+  applied_ = pending_->mark.applied;
+  pending_.reset();
+  OVL_TRY(catalog_.forget_old().in("workdir: ovl"));
+  if (touched_.bytes() <= kMostTouchedBytes)
+    return {};
+  OVL_TRY(context_.record_upper());
+  return touched_.remove();
+}
+
+Status Checkpointer::set_mark(const MarkState& mark, Phase phase) {
+  return context_.disk
+      .change_mark([&](MarkState& state) {
+        state.phase = phase;
+        state.applied = mark.applied;
+        state.applied_transaction = mark.applied_transaction;
+        state.catalog = mark.catalog;
+      })
+      .in("workdir: ovl");
+}
+
+Status Checkpointer::adopt() {
+  Catalog none(base_);
+  OVL_TRY(catalog_.read({}, none));
+  OVL_TRY(KeptCatalog::remove_all(context_.os, context_.state_dir)
+              .in("workdir: ovl"));
+  decoder_ = std::make_unique<Decoder>(std::move(none));
+  const std::shared_ptr<const DiskView> view = OVL_TRY(context_.disk.seal());
+  note_all(*view, *decoder_);
+  OVL_TRY(decoder_->decode(*view, Decoder::Stillness::kStill));
+  const CatalogDelta delta = decoder_->accept();
+  MarkState mark;
+  OVL_TRY(keep_catalog(delta, view->last(), mark).in("workdir: ovl"));
+  return set_mark(mark, Phase::kSettled);
+}
+
+}  // namespace ovl

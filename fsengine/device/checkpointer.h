@@ -1,0 +1,106 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <optional>
+#include <vector>
+
+#include "fsengine/base/os.h"
+#include "fsengine/base/result.h"
+#include "fsengine/device/touched_file.h"
+#include "fsengine/overlay/live_plan.h"
+#include "fsengine/overlay/live_tree.h"
+#include "fsengine/overlay/owner_policy.h"
+#include "fsengine/overlay/publish_plan.h"
+#include "fsengine/overlay/stack.h"
+#include "fsengine/overlay/xattr_family.h"
+#include "fsengine/store/disk.h"
+#include "images/decode/base_state.h"
+#include "images/decode/decoder.h"
+#include "images/decode/kept_catalog.h"
+#include "images/image.h"
+
+namespace ovl {
+
+/// Brings upper to the guest's last committed state while the guest goes on.
+/// The essay is in the .cc. For one thread at a time; the requests that the
+/// disk serves meanwhile are any thread's.
+class Checkpointer {
+ public:
+  struct Context {
+    Os& os;
+    int upper;
+    int state_dir;  // workdir/ovl
+    XattrFamily family;
+    bool redirect_dir;
+    OwnerPolicy owner;
+    const Stack& stack;
+    const Image& image;
+    Disk& disk;
+    Tree now;  // upper over the lowers, as the device found it
+    std::function<Status()> record_upper;  // anew, as it is
+  };
+  /// All that the context refers to outlives it.
+  explicit Checkpointer(Context context);
+
+  /// Can this be done for a layout? Not when upper had objects then: they
+  /// stand for blocks that the guest sees.
+  static bool is_possible(const Stack& stack);
+
+  /// A checkpoint of what the device is now; `flushed` is the last position
+  /// that a FLUSH of the guest covered. False: its file system is in no state
+  /// to take yet. After an error upper is as it was, or is_publishing().
+  /// Nothing of what the guest wrote is lost, and the next call tries again.
+  Result<bool> run(Position flushed);
+
+  /// Upper may be half changed, which the next run() ends, or the next open.
+  bool is_publishing() const { return pending_.has_value(); }
+
+  /// Upper shows what the device is, and the guest has unmounted it cleanly.
+  /// REQUIRES: no request came since run() returned without an error.
+  bool is_settled() const {
+    return decoder_ && decoder_->mode() == FsMode::kClean;
+  }
+
+  /// Upper shows what the device is already, by other means: from now on, and
+  /// for the next start, that is what checkpoints go on from. REQUIRES: run()
+  /// is not called after it.
+  Status adopt();
+
+ private:
+  // What is decided, and perhaps done in part.
+  struct Pending {
+    PublishPlan steps;
+    Changes changes;
+    std::vector<LivePlan::Placed> placed;
+    MarkState mark;
+  };
+
+  Status prepare();
+  Status start_live();
+  NodeId node_of(const ObjectId& id) const;
+  ObjectId id_of(NodeId node) const;
+  Status start_decoder(const MarkState& mark);
+  void note_written(const DiskView& view);
+  Status apply(Changes changes, const CatalogDelta& delta, Position position);
+  Status stage(const LiveDelta& delta, int staging, Pending& pending);
+  Status keep_catalog(const CatalogDelta& delta, Position position,
+                      MarkState& mark);
+  Status begin_publishing(const Pending& pending);
+  Status publish_pending();
+  Status set_mark(const MarkState& mark, Phase phase);
+
+  const Context context_;
+  const BaseState base_;
+  std::unique_ptr<Decoder> decoder_;
+  bool must_note_all_ = true;  // the decoder knows of no write
+  std::unique_ptr<LiveTree> live_;
+  KeptCatalog catalog_;
+  TouchedFile touched_;
+  std::optional<Pending> pending_;
+  bool is_mark_unsure_ = false;  // on disk it may tell of more than here
+  Position applied_{};
+};
+
+}  // namespace ovl

@@ -1,0 +1,74 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//
+// When checkpoints are made: by the background thread, every interval. One that
+// fails is tried again, at growing distances, and told of once.
+#include <algorithm>
+#include <cerrno>
+
+#include "fsengine/device/device.h"
+
+namespace ovl {
+namespace {
+
+constexpr std::chrono::seconds kFirstPause{1};
+constexpr std::chrono::seconds kLongestPause{300};
+
+}  // namespace
+
+void Device::work_in_background() {
+  save_layout_in_background();
+  if (!is_layout_saved_ || !has_checkpoints() || is_settled())
+    return;
+  if (std::chrono::steady_clock::now() >= trouble_.again)
+    note_outcome(checkpoint(flushed_.load()));
+}
+
+Result<bool> Device::checkpoint_now() {
+  if (is_settled())
+    return true;
+  OVL_TRY(save_layout().in("workdir: ovl"));
+  if (!has_checkpoints())
+    return fail(ENOTSUP, "checkpoints are off, or upperdir was not empty");
+  return checkpoint(flushed_);
+}
+
+bool Device::is_settled() const {
+  return disk_ == nullptr || disk_owner_->mark().phase == Phase::kSettled;
+}
+
+bool Device::has_checkpoints() const {
+  return config_.checkpoint && Checkpointer::is_possible(*stack_);
+}
+
+Result<bool> Device::checkpoint(Position flushed) {
+  if (!checkpointer_)
+    checkpointer_ = std::make_unique<Checkpointer>(Checkpointer::Context{
+        .os = os_,
+        .upper = places_->upper(),
+        .state_dir = state_dir_.get(),
+        .family = family_,
+        .redirect_dir = redirect_dir_,
+        .owner = config_.owner,
+        .stack = *stack_,
+        .image = *image_,
+        .disk = *disk_owner_,
+        .now = upper_now(),
+        .record_upper = [this] { return record_upper(); }});
+  return checkpointer_->run(flushed);
+}
+
+void Device::note_outcome(const Result<bool>& outcome) {
+  if (outcome) {
+    trouble_ = {};
+    return;
+  }
+  const std::string& what = outcome.error().what();
+  if (what != trouble_.what)
+    config_.report("checkpoint: " + what +
+                   "; upperdir is as it was, and all that was written is kept");
+  trouble_.what = what;
+  trouble_.pause = std::clamp(2 * trouble_.pause, kFirstPause, kLongestPause);
+  trouble_.again = std::chrono::steady_clock::now() + trouble_.pause;
+}
+
+}  // namespace ovl

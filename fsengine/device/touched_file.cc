@@ -1,0 +1,140 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "fsengine/device/touched_file.h"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+
+#include <array>
+#include <cerrno>
+#include <cstring>
+#include <optional>
+#include <span>
+#include <string>
+#include <vector>
+
+#include <xxhash.h>
+
+#include "fsengine/base/little_endian.h"
+#include "fsengine/base/read_at.h"
+
+namespace ovl {
+namespace {
+
+const char* const kName = "touched";
+const char* const kPath = "workdir: ovl/touched";
+constexpr char kMagic[9] = "ovltouch";
+constexpr uint32_t kVersion = 1;
+constexpr size_t kHeadBytes = 24;
+constexpr size_t kEntryHeadBytes = 4;
+constexpr char kTree = 'T';
+constexpr char kObject = 'O';
+
+void add_entry(char kind, const std::string& path,
+               std::vector<std::byte>& batch) {
+  const size_t at = batch.size();
+  batch.resize(at + kEntryHeadBytes + path.size());
+  const auto entry = std::span(batch).subspan(at);
+  store_le<uint32_t>(entry, 0,
+                     static_cast<uint32_t>(path.size() << 8) |
+                         static_cast<unsigned char>(kind));
+  std::memcpy(entry.data() + kEntryHeadBytes, path.data(), path.size());
+}
+
+std::vector<std::byte> encode(const Touched& touched) {
+  std::vector<std::byte> batch(kHeadBytes);
+  for (const std::string& path : touched.trees)
+    add_entry(kTree, path, batch);
+  for (const std::string& path : touched.objects)
+    add_entry(kObject, path, batch);
+  const size_t length = batch.size() - kHeadBytes;
+  std::memcpy(batch.data(), kMagic, 8);
+  store_le(batch, 8, kVersion);
+  store_le(batch, 12, static_cast<uint32_t>(length));
+  store_le<uint64_t>(batch, 16, XXH3_64bits(batch.data() + kHeadBytes, length));
+  return batch;
+}
+
+// False when there is no whole batch.
+bool take_entries(std::span<const std::byte> content, Touched& touched) {
+  while (!content.empty()) {
+    if (content.size() < kEntryHeadBytes)
+      return false;
+    const auto head = load_le<uint32_t>(content, 0);
+    content = content.subspan(kEntryHeadBytes);
+    const size_t length = head >> 8;
+    if (length > content.size())
+      return false;
+    std::string path(reinterpret_cast<const char*>(content.data()), length);
+    content = content.subspan(length);
+    auto& paths = (head & 0xff) == kTree ? touched.trees : touched.objects;
+    paths.push_back(std::move(path));
+  }
+  return true;
+}
+
+// Returns the bytes behind the batch; nothing when this is not one.
+std::optional<std::span<const std::byte>> take_batch(
+    std::span<const std::byte> bytes, Touched& touched) {
+  if (bytes.size() < kHeadBytes || std::memcmp(bytes.data(), kMagic, 8) != 0)
+    return std::nullopt;
+  const auto length = load_le<uint32_t>(bytes, 12);
+  const auto hash = load_le<uint64_t>(bytes, 16);
+  bytes = bytes.subspan(kHeadBytes);
+  if (length > bytes.size() || XXH3_64bits(bytes.data(), length) != hash ||
+      !take_entries(bytes.first(length), touched))
+    return std::nullopt;
+  return bytes.subspan(length);
+}
+
+}  // namespace
+
+Status TouchedFile::open() {
+  if (fd_.is_open())
+    return {};
+  fd_ = OVL_TRY(
+      os_.open_file({state_dir_, kName}, O_RDWR | O_CREAT | O_TRUNC, 0600));
+  return os_.fsync(state_dir_);
+}
+
+Status TouchedFile::append(const Touched& touched) {
+  OVL_TRY(open().in(kPath));
+  const std::vector<std::byte> batch = encode(touched);
+  OVL_TRY(os_.pwrite(fd_.get(), batch, end_).in(kPath));
+  OVL_TRY(os_.fdatasync(fd_.get()).in(kPath));
+  end_ += batch.size();
+  return {};
+}
+
+Status TouchedFile::remove() {
+  fd_ = Fd();
+  end_ = 0;
+  auto removed = os_.unlink({state_dir_, kName});
+  if (!removed && removed.error().code() == ENOENT)
+    return {};
+  return std::move(removed).in(kPath);
+}
+
+Result<Touched> TouchedFile::read(int state_dir) {
+  Touched touched;
+  const Fd fd(::openat(state_dir, kName, O_RDONLY | O_NOFOLLOW | O_CLOEXEC));
+  if (!fd.is_open() && errno == ENOENT)
+    return touched;
+  struct stat st {};
+  if (!fd.is_open() || ::fstat(fd.get(), &st) != 0)
+    return last_error(std::string(kPath) + ": open");
+  std::vector<std::byte> bytes(static_cast<size_t>(st.st_size));
+  OVL_TRY(read_at(fd.get(), 0, bytes).in(kPath));
+  for (std::span<const std::byte> rest = bytes; !rest.empty();) {
+    if (rest.size() >= kHeadBytes && load_le<uint32_t>(rest, 8) > kVersion &&
+        std::memcmp(rest.data(), kMagic, 8) == 0)
+      return tl::unexpected(
+          Error(EPROTO, "of a version that is unknown here").in(kPath));
+    const auto behind = take_batch(rest, touched);
+    if (!behind)
+      break;
+    rest = *behind;
+  }
+  return touched;
+}
+
+}  // namespace ovl

@@ -1,0 +1,133 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//
+// Checkpoints of a device while a guest is at work on it: after each, overlayfs
+// would show what the guest sees.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <iostream>
+
+#include "tests/support/checkpoint_world.h"
+#include "tests/support/host_layers.h"
+#include "tests/support/random_fs_ops.h"
+
+namespace ovl {
+namespace {
+
+using ::testing::HasSubstr;
+using ::testing::IsEmpty;
+
+std::span<const std::byte> bytes_of(const std::string& text) {
+  return std::as_bytes(std::span(text));
+}
+
+class CheckpointTest : public ::testing::Test {
+ protected:
+  void open() {
+    const Status opened = world_.open();
+    ASSERT_TRUE(opened) << opened.error().what();
+  }
+  void guest(const std::function<Status(GuestFs&)>& work) {
+    const Status worked = world_.guest(work);
+    ASSERT_TRUE(worked) << worked.error().what();
+  }
+  void checkpoint() {
+    const auto done = world_.device().checkpoint_now();
+    ASSERT_TRUE(done) << done.error().what();
+    ASSERT_TRUE(*done);
+    ASSERT_THAT(CheckpointWorld::difference(world_.shown(), world_.merged()),
+                IsEmpty());
+  }
+  void end() {
+    const auto shown = world_.shown();
+    const Status ended = world_.end();
+    ASSERT_TRUE(ended) << ended.error().what();
+    ASSERT_THAT(CheckpointWorld::difference(shown, world_.merged()), IsEmpty());
+    ASSERT_THAT(world_.reports, IsEmpty());
+  }
+
+  CheckpointWorld world_;
+};
+
+TEST_F(CheckpointTest, UpperFollowsTheGuest) {
+  open();
+  guest([](GuestFs& fs) -> Status {
+    OVL_TRY(fs.mkdir("new", 0700));
+    OVL_TRY(fs.make_node("new/file", S_IFREG | 0640));
+    return fs.write("new/file", 0, bytes_of("first"));
+  });
+  checkpoint();
+  guest([](GuestFs& fs) -> Status {
+    OVL_TRY(fs.write("new/file", 0, bytes_of("second")));
+    OVL_TRY(fs.rename("b", "new/b"));
+    OVL_TRY(fs.remove_tree("d"));
+    return fs.chmod("a", 0711);
+  });
+  checkpoint();
+  checkpoint();
+  end();
+}
+
+TEST_F(CheckpointTest, ARestartGoesOnFromTheCatalog) {
+  open();
+  guest([](GuestFs& fs) { return fs.rename("a", "moved"); });
+  checkpoint();
+  end();
+  open();
+  guest([](GuestFs& fs) -> Status {
+    OVL_TRY(fs.write("moved/b", 0, bytes_of("changed")));
+    return fs.link("moved/b", "b/linked");
+  });
+  checkpoint();
+  world_.kill();
+  open();
+  ASSERT_THAT(CheckpointWorld::difference(world_.shown(), world_.merged()),
+              IsEmpty());
+  guest([](GuestFs& fs) { return fs.unlink("moved/b"); });
+  checkpoint();
+  end();
+}
+
+TEST_F(CheckpointTest, RandomWorkAndKills) {
+  for (const uint64_t seed : random_seeds(6)) {
+    SCOPED_TRACE("seed " + std::to_string(seed));
+    std::mt19937_64 random(seed);
+    CheckpointWorld world;
+    world.config().check_upper = seed % 2 == 0;
+    for (int round = 0; round < 12; ++round) {
+      SCOPED_TRACE("round " + std::to_string(round));
+      if (!world.is_open()) {
+        const Status opened = world.open();
+        ASSERT_TRUE(opened) << opened.error().what();
+      }
+      const Status worked = world.guest([&](GuestFs& fs) -> Status {
+        RandomOps ops(fs, random);
+        for (uint64_t i = random() % 40; i > 0; --i)
+          OVL_TRY(ops.one());
+        return {};
+      });
+      ASSERT_TRUE(worked) << worked.error().what();
+      const auto shown = world.shown();
+      const uint64_t dice = random() % 8;
+      if (dice < 6) {
+        const auto done = world.device().checkpoint_now();
+        ASSERT_TRUE(done) << done.error().what();
+        ASSERT_TRUE(*done);
+        ASSERT_THAT(CheckpointWorld::difference(shown, world.merged()),
+                    IsEmpty());
+      }
+      if (dice >= 4 && dice < 7)
+        world.kill();
+      if (dice == 7) {
+        const Status ended = world.end();
+        ASSERT_TRUE(ended) << ended.error().what();
+        ASSERT_THAT(CheckpointWorld::difference(shown, world.merged()),
+                    IsEmpty());
+      }
+      ASSERT_THAT(world.reports, IsEmpty());
+    }
+  }
+}
+
+}  // namespace
+}  // namespace ovl
