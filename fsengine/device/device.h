@@ -119,6 +119,9 @@ class Device {
 
   Status bring_upper_up_to_date();
   Status find_upper_now();
+  Result<bool> is_as_shown();
+  Result<std::unique_ptr<ExtReader>> open_reader(
+      const std::shared_ptr<const DiskView>& view);
   Status settle();
   Status apply_to_upper();
   Result<Rebased> rebase(const Tree& guest, ExtReader& reader);

@@ -27,6 +27,7 @@
 #include "fsengine/device/host_facts.h"
 #include "fsengine/device/staging.h"
 #include "fsengine/overlay/empty_directory.h"
+#include "fsengine/overlay/tree_difference.h"
 #include "fsengine/overlay/upper_plan.h"
 #include "fsengine/overlay/upper_stage.h"
 #include "images/ext_reader.h"
@@ -125,14 +126,39 @@ Status Device::bring_upper_up_to_date() {
   if (!done)
     config_.report("the whole tree is compared with upperdir: checkpoint: " +
                    done.error().what());
-  const bool is_settled = done && *done && checkpointer_->is_settled();
-  if (is_settled && !config_.check_upper)
+  if (done && *done && checkpointer_->is_settled() && OVL_TRY(is_as_shown()))
     return settle();
   OVL_TRY(apply_to_upper());
   if (const auto adopted = checkpointer_->adopt(); !adopted)
     config_.report("the next run will have no checkpoints: " +
                    adopted.error().what());
   return {};
+}
+
+// Does upper show what the guest does? Only a check asks.
+Result<bool> Device::is_as_shown() {
+  if (!config_.check_upper)
+    return true;
+  const std::shared_ptr<const DiskView> view = OVL_TRY(disk_owner_->seal());
+  auto reader = OVL_TRY(open_reader(view));
+  const Tree guest = OVL_TRY(reader->read_tree());
+  OVL_TRY(find_upper_now());
+  const Rebased rebased = OVL_TRY(rebase(guest, *reader));
+  const auto difference = OVL_TRY(
+      find_tree_difference(rebased.guest, upper_now(), config_.owner,
+                           [&](NodeId id) { return content_of(id, *reader); }));
+  if (difference)
+    config_.report("upperdir: " + *difference +
+                   ": is not what the guest's file system has");
+  return !difference;
+}
+
+Result<std::unique_ptr<ExtReader>> Device::open_reader(
+    const std::shared_ptr<const DiskView>& view) {
+  return ExtReader::open({*view, *image_, stack_->pool(), stack_->merged(),
+                          [view](BlockNo first, uint64_t count) {
+                            return view->is_written(first, count);
+                          }});
 }
 
 Status Device::settle() {
@@ -164,11 +190,7 @@ Status Device::record_upper() {
 
 Status Device::apply_to_upper() {
   const std::shared_ptr<const DiskView> view = OVL_TRY(disk_owner_->seal());
-  auto reader =
-      OVL_TRY(ExtReader::open({*view, *image_, stack_->pool(), stack_->merged(),
-                               [&view](BlockNo first, uint64_t count) {
-                                 return view->is_written(first, count);
-                               }}));
+  auto reader = OVL_TRY(open_reader(view));
   const Tree guest = OVL_TRY(reader->read_tree());
   if (checkpointer_)
     OVL_TRY(find_upper_now());
@@ -219,8 +241,6 @@ Status Device::write_tree(const Rebased& rebased, ExtReader& reader,
   }
   if (plan->empty())
     return record_upper(staging);
-  if (config_.check_upper && checkpointer_)
-    config_.report("upperdir is not what the guest's file system is");
   OVL_TRY(save_lost(rebased.lost, reader, view).in("workdir: ovl"));
   OVL_TRY(write_plan(os_, state_dir_.get(), *plan));
   OVL_TRY(disk_owner_

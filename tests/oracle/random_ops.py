@@ -11,8 +11,13 @@ overlay of lowers and upper must be the plain directory, too. The next round
 starts nbdkit anew over what the last one left; between some rounds the
 kernel's overlay writes to upper.
 
+With --live upper is empty at first and only nbdkit's, checkpoints follow each
+other closely, and upper must be the plain directory while the guest is still
+mounted; some rounds end with a kill. At the ends nbdkit compares the whole tree
+with upper, and must have nothing to say.
+
     random_ops.py [--seed N]... [--fresh COUNT] [--rounds R] [--ops K]
-                  [--way on|off|userxattr]... [--type ext2|ext4]
+                  [--way on|off|userxattr]... [--type ext2|ext4] [--live]
 
 A way is how upper is written: redirect_dir on or off, or userxattr. A seed
 with the same --rounds, --ops and --way does the same again.
@@ -22,10 +27,11 @@ import pathlib
 import random
 import secrets
 import sys
+import time
 
 sys.path.insert(0, str(pathlib.Path(__file__).parents[1] / "support"))
 import ovltest  # noqa: E402
-from ovltest import Failure, Server, say  # noqa: E402
+from ovltest import Failure, Server, check, run, say  # noqa: E402
 from random_layers import (  # noqa: E402
     KERNEL, NBDKIT, kernel_ops, make_lowers, reading)
 from tree_ops import Ops  # noqa: E402
@@ -34,6 +40,8 @@ from treecmp import check_same, dump_dir, treedump  # noqa: E402
 
 class Story:
     """One seed, from layers to the last comparison."""
+
+    COMPLAINTS = ("checkpoint:", "write-back:", "is not what the guest")
 
     def __init__(self, space, seed, way, args):
         self.space, self.args, self.way = space, args, way
@@ -47,12 +55,13 @@ class Story:
         self.done = {}
 
     def tell(self):
-        if self.rng.random() < 0.5:
+        if not self.args.live and self.rng.random() < 0.5:
             self.kernel_writes()
         self.copy_plain()
         for number in range(self.args.rounds):
             self.round(number)
-            if number + 1 < self.args.rounds and self.rng.random() < 0.4:
+            if (not self.args.live and number + 1 < self.args.rounds and
+                    self.rng.random() < 0.4):
                 self.kernel_writes()
                 self.copy_plain()
         self.check_true_upper()
@@ -78,7 +87,8 @@ class Story:
         return Server(self.space, f"lowerdir={layers}",
                       f"upperdir={self.upper}", f"workdir={self.work}",
                       NBDKIT[self.way], f"type={self.args.type}",
-                      "size=+1G")
+                      "size=+1G", *(["checkpoint=1"] if self.args.live else []),
+                      options=["-D", "ovl.check=1"])
 
     def round(self, number):
         with self.server() as server:
@@ -88,8 +98,19 @@ class Story:
                     self.operate(server)
                 self.check_guest(server, f"round {number}, after")
                 server.fsck()
+                is_killed = self.args.live and self.rng.random() < 0.4
+                if is_killed:
+                    server.kill()
             except Failure as failure:
                 raise Failure(f"{failure}\n{server.explain()}") from failure
+        if is_killed and number + 1 < self.args.rounds:
+            return
+        if is_killed:
+            with self.server():
+                pass
+        if self.args.live:
+            check(not any(word in server.log() for word in self.COMPLAINTS),
+                  "nbdkit complained\n" + server.explain())
         self.check_overlay(f"round {number}, nbdkit stopped")
 
     def operate(self, server):
@@ -98,8 +119,22 @@ class Story:
             ops.run(self.args.ops)
             check_same(dump_dir(guest), dump_dir(self.plain), "guest",
                        "plain", "while still mounted")
+            if self.args.live:
+                self.wait_for_upper(guest)
         for key, count in ops.done.items():
             self.done[key] = self.done.get(key, 0) + count
+
+    def wait_for_upper(self, guest):
+        """What is synced is in upper soon, though the guest goes on."""
+        run("sync", "--file-system", guest)
+        for seconds in range(20):
+            time.sleep(1)
+            try:
+                return self.check_overlay("while still mounted")
+            except Failure:
+                if seconds == 19:
+                    raise
+        return None
 
     def check_guest(self, server, context):
         with server.mounted(options="ro") as guest:
@@ -139,7 +174,7 @@ def one_seed(space, seed, way, args):
             inner.failed = space.failed = True
             say(f"this again: random_ops.py --seed {seed} --way {way} "
                 f"--rounds {args.rounds} --ops {args.ops} "
-                f"--type {args.type}")
+                f"--type {args.type}{' --live' if args.live else ''}")
             raise
     good = sum(n for (_, success), n in story.done.items() if success)
     say(f"  by {story.fs_type}: {good} operations done, "
@@ -163,6 +198,7 @@ def main():
     parser.add_argument("--rounds", type=int, default=4)
     parser.add_argument("--ops", type=int, default=150)
     parser.add_argument("--way", action="append", choices=list(KERNEL))
+    parser.add_argument("--live", action="store_true")
     parser.add_argument("--type", choices=["ext2", "ext4"], default="ext2")
     args = parser.parse_args()
     if not args.seed and not args.fresh:
