@@ -123,6 +123,7 @@ Status Device::bring_upper_up_to_date() {
   const auto done = checkpoint(Position{UINT64_MAX});
   if (!done && checkpointer_->is_publishing())
     return tl::unexpected(done.error());
+  OVL_TRY(check_only_ours());
   if (!done)
     config_.report("the whole tree is compared with upperdir: checkpoint: " +
                    done.error().what());
@@ -133,6 +134,22 @@ Status Device::bring_upper_up_to_date() {
     config_.report("the next run will have no checkpoints: " +
                    adopted.error().what());
   return {};
+}
+
+// An upper that somebody else changed meanwhile is not recorded as ours, nor
+// written over.
+Status Device::check_only_ours() {
+  const int state = state_dir_.get();
+  const UpperRecord kept =
+      OVL_TRY(read_upper(state, UINT32_MAX).in("workdir: ovl"));
+  const UpperRecord now = OVL_TRY(collect_upper(places_->upper()));
+  const Touched touched = OVL_TRY(TouchedFile::read(state));
+  const auto difference =
+      find_difference(kept, now, touched, ChangeTimes::kIgnored);
+  if (!difference)
+    return {};
+  return fail(ESTALE, "upperdir: " + difference->path +
+                          ": changed by somebody else while it was served");
 }
 
 // Does upper show what the guest does? Only a check asks.

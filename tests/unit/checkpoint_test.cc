@@ -14,6 +14,7 @@
 namespace ovl {
 namespace {
 
+using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 
@@ -86,6 +87,62 @@ TEST_F(CheckpointTest, ARestartGoesOnFromTheCatalog) {
   guest([](GuestFs& fs) { return fs.unlink("moved/b"); });
   checkpoint();
   end();
+}
+
+TEST_F(CheckpointTest, WhatSomebodyElsePutIntoUpperIsNotTakenForOurs) {
+  open();
+  guest([](GuestFs& fs) { return fs.make_node("file", S_IFREG | 0600); });
+  checkpoint();
+  const auto time = std::filesystem::last_write_time(world_.path("upper"));
+  std::ofstream(world_.path("upper/foreign")) << "foreign";
+  guest([](GuestFs& fs) { return fs.chmod("b/a", 0600); });
+  const Status ended = world_.end();
+  ASSERT_FALSE(ended);
+  EXPECT_THAT(ended.error().what(),
+              HasSubstr("upperdir: foreign: changed by somebody else"));
+  world_.kill();
+  const Status opened = world_.open();
+  ASSERT_FALSE(opened);
+  EXPECT_THAT(opened.error().what(), HasSubstr("foreign"));
+  std::filesystem::remove(world_.path("upper/foreign"));
+  std::filesystem::last_write_time(world_.path("upper"), time);
+  open();
+  end();
+}
+
+TEST_F(CheckpointTest, AnObjectOfUpperThatWasReplacedStopsCheckpoints) {
+  open();
+  guest([](GuestFs& fs) { return fs.make_node("file", S_IFREG | 0600); });
+  checkpoint();
+  const auto time = std::filesystem::last_write_time(world_.path("upper"));
+  std::filesystem::rename(world_.path("upper/file"), world_.path("aside"));
+  std::ofstream(world_.path("upper/file")) << "foreign";
+  guest([](GuestFs& fs) { return fs.write("file", 0, bytes_of("ours")); });
+  const auto shown = world_.shown();
+  const auto done = world_.device().checkpoint_now();
+  ASSERT_FALSE(done);
+  EXPECT_EQ(done.error().code(), ESTALE);
+  EXPECT_THAT(done.error().what(), HasSubstr("file"));
+  EXPECT_THAT(CheckpointWorld::difference(shown, world_.shown()), IsEmpty());
+  std::filesystem::rename(world_.path("aside"), world_.path("upper/file"));
+  std::filesystem::last_write_time(world_.path("upper"), time);
+  checkpoint();
+  end();
+}
+
+TEST_F(CheckpointTest, TheCheckAtTheEndFindsAndMendsADifference) {
+  open();
+  guest([](GuestFs& fs) -> Status {
+    OVL_TRY(fs.make_node("file", S_IFREG | 0600));
+    return fs.write("file", 0, bytes_of("ours"));
+  });
+  checkpoint();
+  std::ofstream(world_.path("upper/file")) << "bugs";
+  const auto shown = world_.shown();
+  const Status ended = world_.end();
+  ASSERT_TRUE(ended) << ended.error().what();
+  EXPECT_THAT(world_.reports, ElementsAre(HasSubstr("file: is not what")));
+  EXPECT_THAT(CheckpointWorld::difference(shown, world_.merged()), IsEmpty());
 }
 
 TEST_F(CheckpointTest, RandomWorkAndKills) {
