@@ -22,6 +22,14 @@ bool is_opaque(const LayerObject& object, XattrFamily family) {
   return value != nullptr && *value == "y";
 }
 
+// A kernel that changed the file since made it an ordinary one.
+bool is_null_device(const LayerObject& object, XattrFamily family) {
+  const auto* value =
+      find_xattr(object.xattrs, overlay_xattr(family, kNullDeviceMark));
+  return S_ISREG(object.mode) && object.size == 0 && value != nullptr &&
+         *value == "0:0";
+}
+
 XattrSet guest_xattrs(const XattrSet& stored, XattrFamily family) {
   XattrSet shown;
   for (const Xattr& xattr : stored)
@@ -92,6 +100,8 @@ Node layer_node(const LayerObject& object, uint16_t index, NodeId parent,
   if (parent != kNoNode)
     node.host_name = pool.strings.add(object.name);
   node.mode = static_cast<uint16_t>(object.mode);
+  if (is_null_device(object, family))
+    node.mode = static_cast<uint16_t>(S_IFCHR | (object.mode & 07777));
   node.uid = object.uid;
   node.gid = object.gid;
   node.size = object.size;

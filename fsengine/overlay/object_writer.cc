@@ -22,8 +22,8 @@ constexpr uint64_t kCopyBytes = 1 << 20;
 Status ObjectWriter::make(const At& at, NodeId id) {
   const Node& node = target_.pool[id];
   if (S_ISCHR(node.mode) && node.rdev == DeviceNo{})
-    return fail(ENOTSUP, "a 0:0 character device cannot be kept in upperdir");
-  if (node.is_regular())
+    OVL_TRY(make_null_device(at));
+  else if (node.is_regular())
     OVL_TRY(make_file(at, id));
   else if (node.is_symlink())
     OVL_TRY(target_.os.make_symlink(
@@ -32,6 +32,12 @@ Status ObjectWriter::make(const At& at, NodeId id) {
     OVL_TRY(target_.os.make_node(at, node.mode & S_IFMT,
                                  node.is_device() ? node.rdev : DeviceNo{}));
   return set_attributes(at, node);
+}
+
+Status ObjectWriter::make_null_device(const At& at) {
+  OVL_TRY(target_.os.open_file(at, O_WRONLY | O_CREAT | O_EXCL, 0600));
+  return target_.os.set_xattr(
+      at, overlay_xattr(target_.family, kNullDeviceMark), "0:0");
 }
 
 Status ObjectWriter::make_file(const At& at, NodeId id) {

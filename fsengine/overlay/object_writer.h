@@ -32,6 +32,7 @@ class ObjectWriter {
   Status set_redirect(const At& at, const std::string& path);
 
  private:
+  Status make_null_device(const At& at);
   Status make_file(const At& at, NodeId id);
   Status copy_content(int fd, NodeId id);
   Status copy_range(int fd, const BlockSource& from, uint64_t at, uint64_t end);

@@ -14,6 +14,10 @@ namespace ovl {
 /// `trusted.overlay.` or, for `mount -o userxattr`, `user.overlay.`.
 enum class XattrFamily { kTrusted, kUser };
 
+/// Our own mark on an empty regular file that stands for a character device
+/// 0:0, which as itself would be a whiteout; its value is "0:0".
+inline constexpr const char* kNullDeviceMark = "ovl.chardev";
+
 /// The stored name of an attribute of overlayfs itself, such as "opaque".
 std::string overlay_xattr(XattrFamily family, std::string_view what);
 

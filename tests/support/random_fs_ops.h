@@ -71,7 +71,8 @@ class RandomOps {
       case 2:
         return guest_.symlink("to " + std::to_string(below(2)), path);
       case 3:
-        return guest_.make_node(path, S_IFIFO | 0600);
+        return guest_.make_node(
+            path, below(2) == 0 ? S_IFIFO | 0600 : S_IFCHR | 0600);
       default:
         OVL_TRY(guest_.make_node(path, S_IFREG | 0644));
         return write(path);

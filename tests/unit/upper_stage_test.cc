@@ -252,14 +252,15 @@ TEST_F(UpperStageTest, EverythingGoesAndComes) {
   EXPECT_THAT(upper(), ElementsAre("d-", "d2/", "d2/d3/", "d2/d3/f", "e-"));
 }
 
-TEST_F(UpperStageTest, WhiteoutNodeOfAGuestIsRefusedAndUpperUntouched) {
-  put("upper/f");
-  guest().remove("f");
-  guest().create("c", S_IFCHR | 0600);
-  const auto status = write();
-  ASSERT_FALSE(status);
-  EXPECT_THAT(status.error().what(), HasSubstr("0:0 character device"));
-  EXPECT_THAT(upper(), ElementsAre("f"));
+// A device 0:0 of the guest's comes back, and is no whiteout.
+TEST_F(UpperStageTest, WhiteoutNodeOfAGuestIsAMarkedFile) {
+  put("lower/c");
+  put("lower/d/x");
+  guest().remove("c");
+  guest().create("c", S_IFCHR | 0640);
+  guest().link("c", "d/linked");
+  expect_round_trip();
+  EXPECT_THAT(upper(), ElementsAre("c", "d/", "d/linked"));
 }
 
 TEST_F(UpperStageTest, FailureBeforePublishingLeavesUpperUntouched) {
