@@ -55,7 +55,10 @@ class Device {
   /// did not is kept, in the background. Before that nothing is changed.
   void expect_writes();
   /// A client has left: what it wrote should be in upper soon.
-  void note_disconnect() { background_.wake(); }
+  void note_disconnect() {
+    was_disconnect_ = true;
+    background_.wake();
+  }
 
   /// REQUIRES, for all requests: the range lies in the device.
   Status read(uint64_t offset, std::span<std::byte> out);
@@ -112,6 +115,7 @@ class Device {
   void work_in_background();
   bool is_settled() const;
   bool has_checkpoints() const;
+  bool is_checkpoint_due();
   Result<bool> checkpoint(Position flushed);
   void note_outcome(const Result<bool>& outcome);
   UnsettledPlaces unsettled_places() const;
@@ -164,6 +168,7 @@ class Device {
   std::unique_ptr<Disk> disk_owner_;
   std::atomic<Disk*> disk_ = nullptr;  // none before the first write
   std::atomic<bool> is_unsettled_ = false;
+  std::atomic<bool> was_disconnect_ = false;
   std::atomic<Position> flushed_{};  // what the guest's last FLUSH covered
 
   // For the background worker, and for when it is stopped.
@@ -173,6 +178,7 @@ class Device {
     std::chrono::steady_clock::time_point again;
   };
   Trouble trouble_;
+  std::optional<std::chrono::steady_clock::time_point> next_checkpoint_;
   std::unique_ptr<Checkpointer> checkpointer_;  // none before the first
   Worker background_;
 };

@@ -19,8 +19,20 @@ void Device::work_in_background() {
   save_layout_in_background();
   if (!is_layout_saved_ || !has_checkpoints() || is_settled())
     return;
-  if (std::chrono::steady_clock::now() >= trouble_.again)
+  if (is_checkpoint_due())
     note_outcome(checkpoint(flushed_.load()));
+}
+
+// The worker is woken for the layout, too: the guest has only begun then.
+bool Device::is_checkpoint_due() {
+  const auto now = std::chrono::steady_clock::now();
+  if (!next_checkpoint_)
+    next_checkpoint_ = now + *config_.checkpoint;
+  const bool is_asked = was_disconnect_.exchange(false);
+  if (now < trouble_.again || (now < *next_checkpoint_ && !is_asked))
+    return false;
+  next_checkpoint_ = now + *config_.checkpoint;
+  return true;
 }
 
 Result<bool> Device::checkpoint_now() {
