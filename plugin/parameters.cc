@@ -179,14 +179,15 @@ Status set_relayout(DeviceConfig& config, std::string_view key,
 Status set_checkpoint(DeviceConfig& config, std::string_view key,
                       const std::string& value) {
   constexpr int kMostSeconds = 86400;
-  if (value == "sync")
-    return fail(ENOTSUP, "checkpoint: sync is not supported yet");
+  config.sync_checkpoints = value == "sync";
+  if (config.sync_checkpoints)
+    return {};
   int seconds = 0;
   const auto [end, error] =
       std::from_chars(value.data(), value.data() + value.size(), seconds);
   if (error != std::errc() || end != value.data() + value.size() ||
       seconds < 1 || seconds > kMostSeconds)
-    return bad(key, value, "seconds, 1 to 86400");
+    return bad(key, value, "sync, or seconds, 1 to 86400");
   config.checkpoint = std::chrono::seconds(seconds);
   return {};
 }

@@ -200,6 +200,7 @@ void ovl_dump_plugin() {
   std::printf("ovl_types=ext2,ext4\n");
   std::printf("ovl_layers=directory\n");
   std::printf("ovl_owner=keep,squash\n");
+  std::printf("ovl_checkpoint=seconds,sync\n");
   std::printf(
       "ovl_xattr_family=%s\n",
       ovl::default_family() == ovl::XattrFamily::kTrusted ? "trusted" : "user");
@@ -216,7 +217,7 @@ const char kConfigHelp[] =
     "label=<LABEL>                File system label.\n"
     "uuid=<UUID>                  File system UUID.\n"
     "journal=yes|no               Put a journal into the image.\n"
-    "checkpoint=<SECONDS>         How often upperdir is brought up to date.\n"
+    "checkpoint=<SECONDS>|sync    How often upperdir is brought up to date.\n"
     "redirect_dir=on|off          Record moved directories as redirects.\n"
     "userxattr=yes|no             Use user.overlay. attributes.\n"
     "owner=keep|squash            What becomes of the guest's owners.\n"

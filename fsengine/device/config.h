@@ -31,6 +31,8 @@ struct DeviceConfig {
   /// How often upper is brought up to date while a guest is at work; nothing:
   /// only at the end.
   std::optional<std::chrono::milliseconds> checkpoint = std::chrono::seconds(5);
+  /// What was acknowledged as durable is in upper, too.
+  bool sync_checkpoints = false;
   /// Reads the whole tree at the end, compares it with upper, and reports and
   /// mends a difference: for tests.
   bool check_upper = false;

@@ -87,12 +87,18 @@ Device::Extent Device::base_extent_at(uint64_t offset, uint64_t length) const {
 Status Device::write(uint64_t offset, std::span<const std::byte> bytes,
                      Durability durability) {
   Disk* disk = OVL_TRY(ensure_disk());
-  return disk->write(offset, bytes, durability);
+  OVL_TRY(disk->write(offset, bytes, durability));
+  if (durability == Durability::kDurable)
+    wait_for_upper(disk->last());
+  return {};
 }
 
 Status Device::zero(uint64_t offset, uint64_t length, Durability durability) {
   Disk* disk = OVL_TRY(ensure_disk());
-  return disk->zero(offset, length, durability);
+  OVL_TRY(disk->zero(offset, length, durability));
+  if (durability == Durability::kDurable)
+    wait_for_upper(disk->last());
+  return {};
 }
 
 Status Device::flush() {
@@ -104,6 +110,7 @@ Status Device::flush() {
   for (Position known = flushed_;
        known < covered && !flushed_.compare_exchange_weak(known, covered);) {
   }
+  wait_for_upper(covered);
   return {};
 }
 

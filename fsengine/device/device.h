@@ -19,6 +19,7 @@
 #include "fsengine/base/os.h"
 #include "fsengine/base/result.h"
 #include "fsengine/device/base_source.h"
+#include "fsengine/device/checkpoint_gate.h"
 #include "fsengine/device/checkpointer.h"
 #include "fsengine/device/config.h"
 #include "fsengine/device/places.h"
@@ -114,8 +115,8 @@ class Device {
   void save_layout_in_background();
   void work_in_background();
   bool is_settled() const;
-  bool has_checkpoints() const;
   bool is_checkpoint_due();
+  void wait_for_upper(Position position);
   Result<bool> checkpoint(Position flushed);
   void note_outcome(const Result<bool>& outcome);
   UnsettledPlaces unsettled_places() const;
@@ -164,10 +165,12 @@ class Device {
   std::mutex disk_mutex_;  // creation of the disk, the first write
   Fd state_dir_;
   bool is_started_ = false;
+  bool has_checkpoints_ = false;  // from open() on
   bool is_layout_saved_ = false;  // for the worker, and for when it is stopped
   std::unique_ptr<Disk> disk_owner_;
   std::atomic<Disk*> disk_ = nullptr;  // none before the first write
   std::atomic<bool> is_unsettled_ = false;
+  CheckpointGate gate_;
   std::atomic<bool> was_disconnect_ = false;
   std::atomic<Position> flushed_{};  // what the guest's last FLUSH covered
 

@@ -16,11 +16,23 @@ constexpr std::chrono::seconds kLongestPause{300};
 }  // namespace
 
 void Device::work_in_background() {
+  const Disk* disk = disk_;
+  const Position written = disk == nullptr ? Position{} : disk->last();
   save_layout_in_background();
-  if (!is_layout_saved_ || !has_checkpoints() || is_settled())
-    return;
-  if (is_checkpoint_due())
+  if (is_layout_saved_ && has_checkpoints_ && !is_settled() &&
+      is_checkpoint_due())
     note_outcome(checkpoint(flushed_.load()));
+  gate_.note_tried(written);
+}
+
+// One that fails does not fail the request: what it wrote is on disk, and the
+// guest goes on.
+void Device::wait_for_upper(Position position) {
+  if (!config_.sync_checkpoints || !is_started_ || !has_checkpoints_ ||
+      !gate_.enter())
+    return;
+  background_.wake();
+  gate_.wait(position);
 }
 
 // The worker is woken for the layout, too: the guest has only begun then.
@@ -28,7 +40,7 @@ bool Device::is_checkpoint_due() {
   const auto now = std::chrono::steady_clock::now();
   if (!next_checkpoint_)
     next_checkpoint_ = now + *config_.checkpoint;
-  const bool is_asked = was_disconnect_.exchange(false);
+  const bool is_asked = was_disconnect_.exchange(false) || gate_.is_awaited();
   if (now < trouble_.again || (now < *next_checkpoint_ && !is_asked))
     return false;
   next_checkpoint_ = now + *config_.checkpoint;
@@ -39,17 +51,13 @@ Result<bool> Device::checkpoint_now() {
   if (is_settled())
     return true;
   OVL_TRY(save_layout().in("workdir: ovl"));
-  if (!has_checkpoints())
+  if (!has_checkpoints_)
     return fail(ENOTSUP, "checkpoints are off, or upperdir was not empty");
   return checkpoint(flushed_);
 }
 
 bool Device::is_settled() const {
   return disk_ == nullptr || disk_owner_->mark().phase == Phase::kSettled;
-}
-
-bool Device::has_checkpoints() const {
-  return config_.checkpoint && Checkpointer::is_possible(*stack_);
 }
 
 Result<bool> Device::checkpoint(Position flushed) {

@@ -69,6 +69,8 @@ Result<std::unique_ptr<Device>> Device::open(DeviceConfig config, Os& os) {
   if (device->config_.work)
     device->places_ = OVL_TRY(Places::open(device->config_));
   OVL_TRY(device->take_up());
+  device->has_checkpoints_ = device->places_ && device->config_.checkpoint &&
+                             Checkpointer::is_possible(*device->stack_);
   return device;
 }
 

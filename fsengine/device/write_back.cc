@@ -118,7 +118,7 @@ Status Device::record_upper(const Fd& staging) {
 // A last checkpoint; the whole tree is read when that cannot be, and to check
 // it.
 Status Device::bring_upper_up_to_date() {
-  if (!has_checkpoints())
+  if (!has_checkpoints_)
     return apply_to_upper();
   const auto done = checkpoint(Position{UINT64_MAX});
   if (!done && checkpointer_->is_publishing())

@@ -38,7 +38,7 @@ class Case:
     def server(self, *more):
         return Server(self.space, f"lowerdir={self.lower}",
                       f"upperdir={self.upper}", f"workdir={self.work}",
-                      "checkpoint=1", *more, options=["-D", "ovl.check=1"])
+                      *(more or ["checkpoint=1"]), options=["-D", "ovl.check=1"])
 
     def overlay(self):
         return ovltest.overlay(self.space, [self.lower], self.upper)
@@ -93,10 +93,29 @@ def follows_a_journal(case):
 
 
 def follows_a_guest_without_a_journal(case):
-    with case.server("journal=no") as server:
+    with case.server("journal=no", "checkpoint=1") as server:
         with server.mounted("ext2") as guest:
             change(guest)
             case.wait_for(sync(guest), 60, "while mounted, synced")
+        check_quiet(server)
+
+
+def under_sync_it_is_there_at_once(case):
+    with case.server("checkpoint=sync") as server:
+        with server.mounted("ext4") as guest:
+            for turn in range(3):
+                (guest / f"turn{turn}").write_text("x" * turn)
+                if turn == 1:
+                    change(guest)
+                check_same(sync(guest), case.overlay_now(), "guest",
+                           "kernel overlay", f"turn {turn}")
+            with open(guest / "file", "wb") as file:
+                file.write(b"bytes")
+                file.flush()
+                os.fsync(file.fileno())
+                with case.overlay() as mount:
+                    check((mount / "file").read_bytes() == b"bytes",
+                          "an fsync is not in upper")
         check_quiet(server)
 
 
@@ -226,7 +245,7 @@ def upper_is_full(case):
 
 
 CASES = [follows_a_journal, follows_a_guest_without_a_journal,
-         stopped_while_mounted, killed_under_load, upper_is_full]
+         under_sync_it_is_there_at_once, stopped_while_mounted, killed_under_load, upper_is_full]
 
 
 def test(space, args):

@@ -89,6 +89,30 @@ TEST_F(CheckpointTest, ARestartGoesOnFromTheCatalog) {
   end();
 }
 
+TEST_F(CheckpointTest, UnderSyncWhatIsFlushedIsInUpper) {
+  world_.config().sync_checkpoints = true;
+  open();
+  ASSERT_TRUE(world_.device().start());
+  for (const char* name : {"one", "two", "three"}) {
+    guest([&](GuestFs& fs) { return fs.mkdir(name, 0755); });
+    ASSERT_THAT(CheckpointWorld::difference(world_.shown(), world_.merged()),
+                IsEmpty());
+  }
+  end();
+}
+
+// A checkpoint that fails does not keep a request for ever.
+TEST_F(CheckpointTest, UnderSyncAFailedCheckpointLetsTheGuestGoOn) {
+  world_.config().sync_checkpoints = true;
+  open();
+  ASSERT_TRUE(world_.device().start());
+  guest([](GuestFs& fs) { return fs.make_node("file", S_IFREG | 0600); });
+  std::filesystem::remove(world_.path("upper/file"));
+  guest([](GuestFs& fs) { return fs.write("file", 0, bytes_of("more")); });
+  guest([](GuestFs& fs) { return fs.write("file", 4, bytes_of("still")); });
+  EXPECT_THAT(world_.reports, ElementsAre(HasSubstr("checkpoint: ")));
+}
+
 TEST_F(CheckpointTest, WhatSomebodyElsePutIntoUpperIsNotTakenForOurs) {
   open();
   guest([](GuestFs& fs) { return fs.make_node("file", S_IFREG | 0600); });

@@ -82,6 +82,20 @@ TEST_F(ParametersTest, TypeIsExt2OrExt4) {
   EXPECT_EQ(config().type, FsType::kExt2);
 }
 
+TEST_F(ParametersTest, CheckpointIsSecondsOrSync) {
+  EXPECT_EQ(config().checkpoint, std::chrono::seconds(5));
+  EXPECT_EQ(error("checkpoint", "86400"), "");
+  EXPECT_EQ(config().checkpoint, std::chrono::seconds(86400));
+  EXPECT_FALSE(config().sync_checkpoints);
+  EXPECT_EQ(error("checkpoint", "sync"), "");
+  EXPECT_TRUE(config().sync_checkpoints);
+  EXPECT_EQ(error("checkpoint", "1"), "");
+  EXPECT_FALSE(config().sync_checkpoints);
+  for (const char* value : {"", "0", "-1", "86401", "5s", "always", "1e3"})
+    EXPECT_THAT(error("checkpoint", value), StartsWith("checkpoint: "))
+        << value;
+}
+
 TEST_F(ParametersTest, ValuesOutsideTheirSetAreRefused) {
   EXPECT_THAT(error("type", "ext3"), StartsWith("type: "));
   EXPECT_THAT(error("type", "xfs"), StartsWith("type: "));
