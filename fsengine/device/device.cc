@@ -17,6 +17,7 @@ Result<Disk*> Device::ensure_disk() {
   const std::lock_guard lock(disk_mutex_);
   if (is_unsettled_)
     return disk_owner_.get();
+  may_write_ = true;
   if (!disk_owner_)
     state_dir_ = OVL_TRY(places_->ensure_state_dir(os_));
   OVL_TRY(set_unsettled(os_, unsettled_places()));
@@ -57,6 +58,7 @@ Status Device::start() {
 
 void Device::expect_writes() {
   const std::lock_guard lock(disk_mutex_);
+  may_write_ = true;
   if (disk_owner_)
     background_.wake();
 }

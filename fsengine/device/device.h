@@ -117,6 +117,7 @@ class Device {
   bool is_settled() const;
   bool is_checkpoint_due();
   void wait_for_upper(Position position);
+  Status clear_leftovers();
   Result<bool> checkpoint(Position flushed);
   void note_outcome(const Result<bool>& outcome);
   UnsettledPlaces unsettled_places() const;
@@ -165,7 +166,9 @@ class Device {
   std::mutex disk_mutex_;  // creation of the disk, the first write
   Fd state_dir_;
   bool is_started_ = false;
-  bool has_checkpoints_ = false;  // from open() on
+  bool has_checkpoints_ = false;         // from open() on
+  std::atomic<bool> may_write_ = false;  // a client that may has come
+  bool has_leftovers_ = false;    // staging, of a run that was interrupted
   bool is_layout_saved_ = false;  // for the worker, and for when it is stopped
   std::unique_ptr<Disk> disk_owner_;
   std::atomic<Disk*> disk_ = nullptr;  // none before the first write

@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //
-// When checkpoints are made: by the background thread, every interval. One that
-// fails is tried again, at growing distances, and told of once.
+// When checkpoints are made: by the background thread, every interval, once a
+// client has come that may write (nbdkit -r changes nothing). One that fails is
+// tried again, at growing distances, and told of once.
 #include <algorithm>
 #include <cerrno>
 
 #include "fsengine/device/device.h"
+#include "fsengine/device/staging.h"
 
 namespace ovl {
 namespace {
@@ -16,6 +18,8 @@ constexpr std::chrono::seconds kLongestPause{300};
 }  // namespace
 
 void Device::work_in_background() {
+  if (!may_write_)
+    return;
   const Disk* disk = disk_;
   const Position written = disk == nullptr ? Position{} : disk->last();
   save_layout_in_background();
@@ -60,7 +64,19 @@ bool Device::is_settled() const {
   return disk_ == nullptr || disk_owner_->mark().phase == Phase::kSettled;
 }
 
+// Not at the start, when nobody can tell yet whether we may write.
+Status Device::clear_leftovers() {
+  if (!has_leftovers_)
+    return {};
+  OVL_TRY(check_only_ours());
+  const Fd staging = OVL_TRY(open_staging(os_, state_dir_.get()));
+  OVL_TRY(unstage(staging));
+  has_leftovers_ = false;
+  return {};
+}
+
 Result<bool> Device::checkpoint(Position flushed) {
+  OVL_TRY(clear_leftovers());
   if (!checkpointer_)
     checkpointer_ = std::make_unique<Checkpointer>(Checkpointer::Context{
         .os = os_,

@@ -179,11 +179,8 @@ Status Device::go_on(Kept kept) {
     return fail(EPROTO,
                 "workdir: ovl/layout: laid out in another way by this version");
   is_layout_saved_ = true;
-  OVL_TRY(open_disk());
-  if (!has_staging(state_dir_.get()))
-    return {};
-  const Fd staging = OVL_TRY(open_staging(os_, state_dir_.get()));
-  return unstage(staging);
+  has_leftovers_ = has_staging(state_dir_.get());
+  return open_disk();
 }
 
 void Device::report_mount_points() {

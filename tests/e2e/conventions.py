@@ -7,6 +7,7 @@ import os
 import pathlib
 import subprocess
 import sys
+import time
 
 sys.path.insert(0, str(pathlib.Path(__file__).parents[1] / "support"))
 import ovltest  # noqa: E402
@@ -122,10 +123,12 @@ def read_only_option(space, lower):
                        input="write new content\n")
         server.kill()
     upper, work = space.path / "upper", space.path / "work"
+    parameters.append("checkpoint=1")
     before = [dump_dir(upper), dump_dir(work)]
     with Server(space, *parameters, options=["-r"]) as server:
         names = run(guest, f"{uri}{server.socket}", "dump")
         check("/new " in names, "what is kept is not shown")
+        time.sleep(2)  # for what is done in the background
     after = [dump_dir(upper), dump_dir(work)]
     for left, right in zip(before, after):
         check_same(left, right, "before", "after", "with -r")
