@@ -72,6 +72,8 @@ Result<bool> Checkpointer::run(Position flushed) {
   OVL_TRY(prepare());
   const std::shared_ptr<const DiskView> view = OVL_TRY(context_.disk.seal());
   note_written(*view);
+  const auto mode = read_mode(*view, context_.image.uuid());
+  is_clean_ = mode && *mode == FsMode::kClean;
   if (view->last() == applied_)
     return true;
   OVL_TRY(context_.disk.flush());

@@ -59,9 +59,7 @@ class Checkpointer {
 
   /// Upper shows what the device is, and the guest has unmounted it cleanly.
   /// REQUIRES: no request came since run() returned without an error.
-  bool is_settled() const {
-    return decoder_ && decoder_->mode() == FsMode::kClean;
-  }
+  bool is_settled() const { return is_clean_; }
 
   /// Upper shows what the device is already, by other means: from now on, and
   /// for the next start, that is what checkpoints go on from. REQUIRES: run()
@@ -99,6 +97,7 @@ class Checkpointer {
   KeptCatalog catalog_;
   TouchedFile touched_;
   std::optional<Pending> pending_;
+  bool is_clean_ = false;
   bool is_mark_unsure_ = false;  // on disk it may tell of more than here
   Position applied_{};
 };

@@ -71,6 +71,11 @@ Result<std::unique_ptr<Device>> Device::open(DeviceConfig config, Os& os) {
   OVL_TRY(device->take_up());
   device->has_checkpoints_ = device->places_ && device->config_.checkpoint &&
                              Checkpointer::is_possible(*device->stack_);
+  if (device->places_ && device->config_.sync_checkpoints &&
+      !device->has_checkpoints_)
+    device->config_.report(
+        "checkpoint=sync: upperdir was not empty when the device was laid out: "
+        "changes reach it at the end only");
   return device;
 }
 

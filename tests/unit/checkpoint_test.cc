@@ -89,6 +89,33 @@ TEST_F(CheckpointTest, ARestartGoesOnFromTheCatalog) {
   end();
 }
 
+// Upper has what was committed; settled it is not, nor after a start that finds
+// nothing new.
+TEST_F(CheckpointTest, WhatIsNotUnmountedIsNotSettled) {
+  open();
+  guest([](GuestFs& fs) -> Status {
+    fs.fs()->super->s_state &= static_cast<uint16_t>(~EXT2_VALID_FS);
+    ext2fs_mark_super_dirty(fs.fs());
+    return fs.mkdir("new", 0755);
+  });
+  checkpoint();
+  for (int restart = 0; restart < 2; ++restart) {
+    const Status ended = world_.end();
+    ASSERT_FALSE(ended);
+    EXPECT_THAT(ended.error().what(), HasSubstr("clean"));
+    world_.kill();
+    open();
+    ASSERT_THAT(CheckpointWorld::difference(world_.shown(), world_.merged()),
+                IsEmpty());
+  }
+  guest([](GuestFs& fs) -> Status {
+    fs.fs()->super->s_state |= EXT2_VALID_FS;
+    ext2fs_mark_super_dirty(fs.fs());
+    return fs.rmdir("new");
+  });
+  end();
+}
+
 TEST_F(CheckpointTest, UnderSyncWhatIsFlushedIsInUpper) {
   world_.config().sync_checkpoints = true;
   open();
@@ -99,6 +126,19 @@ TEST_F(CheckpointTest, UnderSyncWhatIsFlushedIsInUpper) {
                 IsEmpty());
   }
   end();
+}
+
+TEST_F(CheckpointTest, UnderSyncAnUpperThatWasNotEmptyIsToldOf) {
+  world_.config().sync_checkpoints = true;
+  std::ofstream(world_.path("upper/there")) << "before";
+  open();
+  EXPECT_THAT(world_.reports, ElementsAre(HasSubstr("checkpoint=sync: ")));
+  ASSERT_TRUE(world_.device().start());
+  guest([](GuestFs& fs) { return fs.mkdir("new", 0755); });
+  EXPECT_FALSE(std::filesystem::exists(world_.path("upper/new")));
+  const auto shown = world_.shown();
+  ASSERT_TRUE(world_.end());
+  EXPECT_THAT(CheckpointWorld::difference(shown, world_.merged()), IsEmpty());
 }
 
 // A checkpoint that fails does not keep a request for ever.
