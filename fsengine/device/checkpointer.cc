@@ -27,6 +27,7 @@
 #include <utility>
 
 #include "fsengine/device/host_facts.h"
+#include "fsengine/device/note_written.h"
 #include "fsengine/device/staging.h"
 #include "fsengine/overlay/empty_directory.h"
 #include "fsengine/overlay/live_start.h"
@@ -40,16 +41,6 @@ constexpr uint64_t kMostTouchedBytes = 8 << 20;
 
 KeptCatalog::Place place_in(const MarkState& mark) {
   return {mark.catalog, {to_int(mark.applied), mark.applied_transaction}};
-}
-
-void note_all(const DiskView& view, Decoder& decoder) {
-  const uint64_t end = view.size() / kBlockSize;
-  for (uint64_t block = 0; block < end;) {
-    const DiskView::Piece piece = view.piece_at(BlockNo{block}, end - block);
-    if (piece.where != DiskView::Where::kBase)
-      decoder.note_written(BlockNo{block}, piece.count);
-    block += piece.count;
-  }
 }
 
 }  // namespace
@@ -142,7 +133,7 @@ Status Checkpointer::start_decoder(const MarkState& mark) {
 void Checkpointer::note_written(const DiskView& view) {
   const auto ranges = context_.disk.take_written(view);
   if (must_note_all_ || !ranges)
-    note_all(view, *decoder_);
+    note_all_written(view, *decoder_);
   else
     for (const Disk::Range& range : *ranges)
       decoder_->note_written(range.first, range.count);
@@ -248,7 +239,7 @@ Status Checkpointer::adopt() {
               .in("workdir: ovl"));
   decoder_ = std::make_unique<Decoder>(std::move(none));
   const std::shared_ptr<const DiskView> view = OVL_TRY(context_.disk.seal());
-  note_all(*view, *decoder_);
+  note_all_written(*view, *decoder_);
   OVL_TRY(decoder_->decode(*view, Decoder::Stillness::kStill));
   const CatalogDelta delta = decoder_->accept();
   MarkState mark;

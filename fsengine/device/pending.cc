@@ -11,23 +11,10 @@
 #include <cerrno>
 
 #include "fsengine/device/layout_parameters.h"
+#include "fsengine/device/note_written.h"
 #include "fsengine/device/places.h"
 
 namespace ovl {
-
-namespace {
-
-void note_written(const DiskView& view, Decoder& decoder) {
-  const uint64_t end = view.size() / kBlockSize;
-  for (uint64_t block = 0; block < end;) {
-    const DiskView::Piece piece = view.piece_at(BlockNo{block}, end - block);
-    if (piece.where != DiskView::Where::kBase)
-      decoder.note_written(BlockNo{block}, piece.count);
-    block += piece.count;
-  }
-}
-
-}  // namespace
 
 Result<std::unique_ptr<PendingChanges>> PendingChanges::open(
     Os& os, const std::string& work) {
@@ -66,7 +53,7 @@ Status PendingChanges::open_state(Os& os) {
                 "a write-back was interrupted: the next start of a "
                 "server ends it");
   view_ = OVL_TRY(disk_->seal());
-  note_written(*view_, *decoder_);
+  note_all_written(*view_, *decoder_);
   return {};
 }
 

@@ -12,6 +12,7 @@ import contextlib
 import os
 import pathlib
 import random
+import shutil
 import secrets
 import sys
 import threading
@@ -20,6 +21,7 @@ import time
 sys.path.insert(0, str(pathlib.Path(__file__).parents[1] / "support"))
 import ovltest  # noqa: E402
 from ovltest import Failure, Server, check, run, say, wait_until  # noqa: E402
+from small_tree import change, make_lower  # noqa: E402
 from treecmp import check_same, dump_dir  # noqa: E402
 
 
@@ -30,10 +32,7 @@ class Case:
         self.space, self.args = space, args
         self.lower, self.upper, self.work = (
             space.dir(name) for name in ("lower", "upper", "work"))
-        for number in range(50):
-            place = self.lower / f"d{number % 5}"
-            place.mkdir(exist_ok=True)
-            (place / f"f{number}").write_bytes(b"%d " % number * 3000)
+        make_lower(self.lower)
 
     def server(self, *more):
         return Server(self.space, f"lowerdir={self.lower}",
@@ -58,17 +57,6 @@ class Case:
                 if time.monotonic() > end:
                     raise
             time.sleep(0.5)
-
-
-def change(guest):
-    (guest / "new").write_text("new in the guest\n")
-    (guest / "d0" / "f0").unlink()
-    (guest / "d1").rename(guest / "moved")
-    with open(guest / "d2" / "f2", "r+b") as file:
-        file.seek(5000)
-        file.write(b"changed")
-    with open(guest / "big", "wb") as file:
-        file.write(os.urandom(3 << 20))
 
 
 def sync(guest):
@@ -161,7 +149,9 @@ class Load(threading.Thread):
             os.fsync(file.fileno())
         os.rename(place / "part", place / f"n{number % 50}")
         if number % 9 == 0:
-            os.rename(place, self.guest / f"moved{number % 5}-{number}")
+            moved = self.guest / f"moved{number % 20}"
+            shutil.rmtree(moved, ignore_errors=True)
+            os.rename(place, moved)
         if number % 10 == 0:
             folder = os.open(self.guest, os.O_RDONLY)
             os.fsync(folder)
@@ -198,11 +188,11 @@ def killed_under_load(case):
                 check(newest >= found, f"guest has {newest}, upper {found}")
                 load = Load(guest, number)
                 load.start()
+                wait_until(lambda: load.next > number, 60, "load")
                 time.sleep(rng.uniform(0.2, 3))
                 server.kill()
                 load.join()
         check(load is not None, "the guest found something wrong")
-        check(load.next > number, "no load")
         number = load.next + 1
         with case.server() as server:  # ends what was begun
             pass

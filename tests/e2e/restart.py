@@ -14,6 +14,7 @@ import sys
 
 sys.path.insert(0, str(pathlib.Path(__file__).parents[1] / "support"))
 import ovltest  # noqa: E402
+import small_tree  # noqa: E402
 from ovltest import Failure, Server, check, run, say  # noqa: E402
 from treecmp import check_same, dump_dir  # noqa: E402
 
@@ -25,10 +26,7 @@ class Case:
         self.space = space
         self.lower, self.upper, self.work = (
             space.dir(name) for name in ("lower", "upper", "work"))
-        for number in range(50):
-            place = self.lower / f"d{number % 5}"
-            place.mkdir(exist_ok=True)
-            (place / f"f{number}").write_bytes(b"%d " % number * 3000)
+        small_tree.make_lower(self.lower)
         (self.upper / "old").write_text("in upper before")
 
     def server(self, *more, options=()):
@@ -45,14 +43,7 @@ class Case:
 
 
 def change(guest):
-    (guest / "new").write_text("new in the guest\n")
-    (guest / "d0" / "f0").unlink()
-    (guest / "d1").rename(guest / "moved")
-    with open(guest / "d2" / "f2", "r+b") as file:
-        file.seek(5000)
-        file.write(b"changed")
-    with open(guest / "big", "wb") as file:
-        file.write(os.urandom(3 << 20))
+    small_tree.change(guest)
     return dump_dir(guest)
 
 

@@ -21,29 +21,12 @@
 
 #include "fsengine/device/device.h"
 #include "fsengine/device/host_facts.h"
+#include "tests/support/device_source.h"
 #include "tests/support/layers_manifest.h"
 #include "tests/support/nbd_guest_dump.h"
 #include "tests/support/temp_dir.h"
 
 namespace ovl {
-
-class DeviceSource : public BlockSource {
- public:
-  explicit DeviceSource(Device& device) : device_(device) {}
-  uint64_t size() const override { return device_.size(); }
-  Status read(uint64_t offset, std::span<std::byte> out) const override {
-    return device_.read(offset, out);
-  }
-  BlockSink sink() {
-    return {[this](uint64_t offset, std::span<const std::byte> bytes) {
-              return device_.write(offset, bytes);
-            },
-            {}};
-  }
-
- private:
-  Device& device_;
-};
 
 class CheckpointWorld {
  public:

@@ -10,6 +10,7 @@
 #include <iterator>
 
 #include "fsengine/device/device.h"
+#include "tests/support/device_source.h"
 #include "tests/support/nbd_guest_fs.h"
 #include "tests/support/stopping_os.h"
 #include "tests/support/temp_dir.h"
@@ -19,24 +20,6 @@ namespace {
 
 namespace fs = std::filesystem;
 using ::testing::HasSubstr;
-
-class DeviceSource : public BlockSource {
- public:
-  explicit DeviceSource(Device& device) : device_(device) {}
-  uint64_t size() const override { return device_.size(); }
-  Status read(uint64_t offset, std::span<std::byte> out) const override {
-    return device_.read(offset, out);
-  }
-  BlockSink sink() {
-    return {[this](uint64_t offset, std::span<const std::byte> bytes) {
-              return device_.write(offset, bytes);
-            },
-            {}};
-  }
-
- private:
-  Device& device_;
-};
 
 std::span<const std::byte> bytes_of(const std::string& text) {
   return std::as_bytes(std::span(text));
