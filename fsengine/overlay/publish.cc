@@ -15,6 +15,7 @@
 
 #include "fsengine/base/paths.h"
 #include "fsengine/base/units.h"
+#include "fsengine/overlay/own_sync.h"
 #include "fsengine/overlay/publish_plan.h"
 
 namespace ovl {
@@ -190,7 +191,7 @@ Status publish(Os& os, int upper, int staging, const PublishPlan& plan) {
     OVL_TRY(patch(os, upper, staging, step).in("upperdir: " + step.path));
   for (const AttributeStep& step : plan.attributes)
     OVL_TRY(settle(os, upper, step).in("upperdir: " + step.path));
-  return os.syncfs(upper).in("upperdir");
+  return sync_published(os, upper, staging, plan).in("upperdir");
 }
 
 }  // namespace ovl

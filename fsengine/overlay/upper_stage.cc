@@ -11,6 +11,7 @@
 
 #include "fsengine/base/dir_names.h"
 #include "fsengine/base/paths.h"
+#include "fsengine/overlay/own_sync.h"
 
 namespace ovl {
 
@@ -43,7 +44,7 @@ Result<PublishPlan> UpperStage::run() {
   unlock_dirs();
   settle_dirs();
   if (!result_.empty())
-    OVL_TRY(target_.os.syncfs(target_.staging).in("workdir"));
+    OVL_TRY(sync_staged(target_.os, target_.staging).in("workdir"));
   return std::move(result_);
 }
 

@@ -52,6 +52,7 @@ class QuickOs : public WrapOs {
  public:
   QuickOs() : WrapOs(host_os()) {}
   Status syncfs(int) override { return {}; }
+  Status fsync(int) override { return {}; }
 };
 
 // How upper is written.
