@@ -32,8 +32,8 @@ void Device::work_in_background() {
 // One that fails does not fail the request: what it wrote is on disk, and the
 // guest goes on.
 void Device::wait_for_upper(Position position) {
-  if (!config_.sync_checkpoints || !is_started_ || !has_checkpoints_ ||
-      !gate_.enter())
+  if (!config_.sync_checkpoints || !is_started_ || !may_write_ ||
+      !has_checkpoints_ || !gate_.enter())
     return;
   background_.wake();
   gate_.wait(position);
@@ -101,7 +101,7 @@ void Device::note_outcome(const Result<bool>& outcome) {
   const std::string& what = outcome.error().what();
   if (what != trouble_.what)
     config_.report("checkpoint: " + what +
-                   "; upperdir is as it was, and all that was written is kept");
+                   "; all that was written is kept, and it is tried again");
   trouble_.what = what;
   trouble_.pause = std::clamp(2 * trouble_.pause, kFirstPause, kLongestPause);
   trouble_.again = std::chrono::steady_clock::now() + trouble_.pause;

@@ -121,7 +121,7 @@ Status Device::bring_upper_up_to_date() {
   if (!has_checkpoints_)
     return apply_to_upper();
   const auto done = checkpoint(Position{UINT64_MAX});
-  if (!done && checkpointer_->is_publishing())
+  if (!done && (!checkpointer_ || checkpointer_->is_publishing()))
     return tl::unexpected(done.error());
   OVL_TRY(check_only_ours());
   if (!done)

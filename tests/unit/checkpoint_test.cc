@@ -174,6 +174,33 @@ TEST_F(CheckpointTest, WhatSomebodyElsePutIntoUpperIsNotTakenForOurs) {
   end();
 }
 
+TEST_F(CheckpointTest, NorWhatCameBeforeTheFirstCheckpointAfterAKill) {
+  open();
+  guest([](GuestFs& fs) { return fs.make_node("file", S_IFREG | 0600); });
+  checkpoint();
+  world_.kill();
+  open();
+  std::ofstream(world_.path("upper/foreign")) << "foreign";
+  const auto done = world_.device().checkpoint_now();
+  ASSERT_FALSE(done);
+  EXPECT_THAT(done.error().what(), HasSubstr("foreign"));
+  const Status ended = world_.end();
+  ASSERT_FALSE(ended);
+  EXPECT_THAT(ended.error().what(), HasSubstr("foreign"));
+}
+
+// nbdkit -r: nobody makes checkpoints, and nobody waits for one.
+TEST_F(CheckpointTest, UnderSyncAFlushOfAReaderDoesNotWait) {
+  open();
+  guest([](GuestFs& fs) { return fs.make_node("file", S_IFREG | 0600); });
+  world_.kill();
+  world_.config().sync_checkpoints = true;
+  open();
+  ASSERT_TRUE(world_.device().start());
+  EXPECT_TRUE(world_.device().flush());
+  EXPECT_FALSE(std::filesystem::exists(world_.path("upper/file")));
+}
+
 TEST_F(CheckpointTest, AnObjectOfUpperThatWasReplacedStopsCheckpoints) {
   open();
   guest([](GuestFs& fs) { return fs.make_node("file", S_IFREG | 0600); });
