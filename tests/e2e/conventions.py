@@ -100,8 +100,10 @@ def bare_paths(space, lower):
             PLUGIN, lower.name)  # goes into the background, and to /
     finally:
         os.chdir(where)
-    wait_until((space.path / "pid").exists, 60, "the pid file")
-    pid = int((space.path / "pid").read_text())
+    file = space.path / "pid"
+    wait_until(lambda: file.exists() and file.read_text().endswith("\n"), 60,
+               "the pid file")
+    pid = int(file.read_text())
     image = space.path / "image"
     image.unlink()
     try:
