@@ -144,6 +144,7 @@ class Device {
   Status record_upper();
   Status unstage(const Fd& staging);
   Status finish_write_back();
+  Status finish_checkpoint(Mark& mark);
   Status end_disk();
 
   const DeviceConfig config_;

@@ -80,18 +80,28 @@ Status Device::finish_write_back() {
   const PublishPlan plan = OVL_TRY(read_plan(state_dir_.get()));
   const Fd staging = OVL_TRY(open_staging(os_, state_dir_.get()));
   OVL_TRY(publish(os_, places_->upper(), staging.get(), plan));
+  if (!is_end)
+    return finish_checkpoint(**mark);
   OVL_TRY(record_upper(staging));
-  state.phase = is_end ? Phase::kSettled : Phase::kWriting;
-  if (is_end)
-    state.applied = state.folded;  // all was folded before
+  state.phase = Phase::kSettled;
+  state.applied = state.folded;  // all was folded before
   OVL_TRY((*mark)->set(state).in("workdir: ovl"));
   OVL_TRY(TouchedFile(os_, state_dir_.get()).remove());
   OVL_TRY(remove_plan(os_, state_dir_.get()));
   OVL_TRY(remove_staging(os_, state_dir_.get()));
-  config_.report(is_end
-                     ? "finished a write-back to upperdir that was interrupted"
-                     : "finished a checkpoint that was interrupted: "
-                       "upperdir is whole");
+  config_.report("finished a write-back to upperdir that was interrupted");
+  return {};
+}
+
+// The plan's patches are done again from staging as long as the mark tells of
+// them, so staging stays until it does not.
+Status Device::finish_checkpoint(Mark& mark) {
+  MarkState state = mark.state();
+  state.phase = Phase::kWriting;
+  OVL_TRY(mark.set(state).in("workdir: ovl"));
+  config_.report(
+      "finished a checkpoint that was interrupted: "
+      "upperdir is whole");
   return {};
 }
 
