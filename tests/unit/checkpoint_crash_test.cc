@@ -152,6 +152,29 @@ TEST(CheckpointCrash, AnErrorThatPassesCostsNothing) {
   }
 }
 
+// The last checkpoint, and all that settles the device.
+TEST(CheckpointCrash, KilledAtTheEndTheNextRunEnds) {
+  StoppingOs os;
+  bool was_stopped = true;
+  for (uint64_t stop = 0; was_stopped; stop += stride()) {
+    SCOPED_TRACE("stopped at " + std::to_string(stop));
+    Story story(os);
+    os.reset();
+    os.stop_at(stop);
+    const Status ended = story.world.device().write_back();
+    was_stopped = os.count() > stop;
+    os.reset();
+    ASSERT_EQ(ended.has_value(), !was_stopped);
+    story.restart();
+    ASSERT_THAT(story.world.merged(), AnyOf(story.before, story.after));
+    const Status again = story.world.end();
+    ASSERT_TRUE(again) << again.error().what();
+    ASSERT_THAT(CheckpointWorld::difference(story.after, story.world.merged()),
+                IsEmpty());
+    ASSERT_FALSE(::testing::Test::HasFailure());
+  }
+}
+
 // The recovery may itself be interrupted, anywhere.
 TEST(CheckpointCrash, KilledTwiceUpperEndsInTheSameState) {
   StoppingOs os;
