@@ -61,6 +61,9 @@ bool Checkpointer::is_possible(const Stack& stack) {
 
 Result<bool> Checkpointer::run(Position flushed) {
   OVL_TRY(prepare());
+  const Position last = context_.disk.last();
+  if (refused_ == std::pair(last, flushed >= last))
+    return false;  // nothing came since
   const std::shared_ptr<const DiskView> view = OVL_TRY(context_.disk.seal());
   note_written(*view);
   const auto mode = read_mode(*view, context_.image.uuid());
@@ -71,8 +74,10 @@ Result<bool> Checkpointer::run(Position flushed) {
   auto changes = decoder_->decode(*view, flushed >= view->last()
                                              ? Decoder::Stillness::kStill
                                              : Decoder::Stillness::kBusy);
-  if (!changes && changes.error().code() == EBUSY)
+  if (!changes && changes.error().code() == EBUSY) {
+    refused_ = std::pair(view->last(), flushed >= view->last());
     return false;
+  }
   if (!changes)
     return tl::unexpected(changes.error());
   const CatalogDelta delta = decoder_->accept();

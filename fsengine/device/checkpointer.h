@@ -4,6 +4,7 @@
 #include <functional>
 #include <memory>
 #include <optional>
+#include <utility>
 #include <vector>
 
 #include "fsengine/base/os.h"
@@ -97,6 +98,8 @@ class Checkpointer {
   KeptCatalog catalog_;
   TouchedFile touched_;
   std::optional<Pending> pending_;
+  // What was in no state to take, and whether a FLUSH covered it.
+  std::optional<std::pair<Position, bool>> refused_;
   bool is_clean_ = false;
   bool is_mark_unsure_ = false;  // on disk it may tell of more than here
   Position applied_{};

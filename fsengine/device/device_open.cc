@@ -60,7 +60,8 @@ Device::Device(DeviceConfig config, Os& os)
       family_(family_of(config_)),
       redirect_dir_(family_ == XattrFamily::kTrusted &&
                     config_.redirect_dir.value_or(kernel_follows_redirects())),
-      background_([this] { work_in_background(); }, config_.checkpoint) {}
+      background_([this] { work_in_background(); },
+                  config_.work ? config_.checkpoint : std::nullopt) {}
 
 Result<std::unique_ptr<Device>> Device::open(DeviceConfig config, Os& os) {
   OVL_TRY(check_layers(config));

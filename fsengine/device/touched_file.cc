@@ -86,6 +86,19 @@ std::optional<std::span<const std::byte>> take_batch(
   return bytes.subspan(length);
 }
 
+// A guest chooses how deep its paths are.
+bool fits(const Touched& touched) {
+  constexpr uint64_t kMostPath = 1 << 24;
+  uint64_t bytes = 0;
+  for (const auto* paths : {&touched.trees, &touched.objects})
+    for (const std::string& path : *paths) {
+      if (path.size() >= kMostPath)
+        return false;
+      bytes += kEntryHeadBytes + path.size();
+    }
+  return bytes <= UINT32_MAX;
+}
+
 }  // namespace
 
 Status TouchedFile::open() {
@@ -97,6 +110,8 @@ Status TouchedFile::open() {
 }
 
 Status TouchedFile::append(const Touched& touched) {
+  if (!fits(touched))
+    return fail(E2BIG, std::string(kPath) + ": paths are too long");
   OVL_TRY(open().in(kPath));
   const std::vector<std::byte> batch = encode(touched);
   OVL_TRY(os_.pwrite(fd_.get(), batch, end_).in(kPath));
