@@ -20,13 +20,15 @@ constexpr std::chrono::seconds kLongestPause{300};
 void Device::work_in_background() {
   if (!may_write_)
     return;
+  const bool is_awaited = gate_.is_awaited();  // by whom this is for
   const Disk* disk = disk_;
   const Position written = disk == nullptr ? Position{} : disk->last();
   save_layout_in_background();
   if (is_layout_saved_ && has_checkpoints_ && !is_settled() &&
       is_checkpoint_due())
     note_outcome(checkpoint(flushed_.load()));
-  gate_.note_tried(written);
+  if (is_awaited)
+    gate_.note_tried(written);
 }
 
 // One that fails does not fail the request: what it wrote is on disk, and the
