@@ -22,6 +22,15 @@ constexpr uint32_t to_int(Ino ino) {
   return static_cast<uint32_t>(ino);
 }
 
+/// Blocks of the device that follow each other.
+struct BlockRange {
+  BlockNo first{};
+  uint64_t count = 0;
+
+  uint64_t end() const { return to_int(first) + count; }
+  bool operator==(const BlockRange&) const = default;
+};
+
 constexpr uint64_t blocks_for(uint64_t bytes) {
   return bytes / kBlockSize + (bytes % kBlockSize != 0 ? 1 : 0);
 }

@@ -2,8 +2,10 @@
 #include "fsengine/store/block_store.h"
 
 #include <fcntl.h>
+#include <unistd.h>
 
 #include <cerrno>
+#include <string>
 
 #include "fsengine/base/read_at.h"
 
@@ -12,6 +14,7 @@ namespace {
 
 const char* const kBlocksName = "blocks";
 const char* const kMapName = "written";
+const char* const kProvidedName = "provided";
 
 Status remove_file(Os& os, int directory, const char* name) {
   auto status = os.unlink({directory, name});
@@ -28,6 +31,9 @@ Status BlockStore::open_files(int directory, int flags, uint64_t size) {
                   .in(kBlocksName));
   map_file_ = OVL_TRY(
       os_.open_file({directory, kMapName}, O_RDWR | flags, 0600).in(kMapName));
+  provided_file_ =
+      OVL_TRY(os_.open_file({directory, kProvidedName}, O_RDWR | flags, 0600)
+                  .in(kProvidedName));
   if (flags == 0)
     return {};
   return os_.ftruncate(blocks_.get(), size).in(kBlocksName);
@@ -45,11 +51,13 @@ Result<std::unique_ptr<BlockStore>> BlockStore::open(Os& os, int directory,
   std::unique_ptr<BlockStore> store(new BlockStore(os, blocks));
   OVL_TRY(store->open_files(directory, 0, 0));
   OVL_TRY(store->map_.load(store->map_file_.get()).in(kMapName));
+  OVL_TRY(store->provided_.load(store->provided_file_.get()).in(kProvidedName));
   return store;
 }
 
 Status BlockStore::remove(Os& os, int directory) {
   OVL_TRY(remove_file(os, directory, kBlocksName));
+  OVL_TRY(remove_file(os, directory, kProvidedName));
   return remove_file(os, directory, kMapName);
 }
 
@@ -63,8 +71,14 @@ Status BlockStore::read(uint64_t offset, std::span<std::byte> out) const {
 Status BlockStore::write(BlockNo first, std::span<const std::byte> blocks) {
   OVL_TRY(os_.pwrite(blocks_.get(), blocks, to_int(first) * kBlockSize)
               .in(kBlocksName));
-  map_.set(first, blocks.size() / kBlockSize);
+  adopt(first, blocks.size() / kBlockSize);
   return {};
+}
+
+// In this order: who finds a block in neither map takes it for the base's.
+void BlockStore::adopt(BlockNo first, uint64_t count) {
+  map_.set(first, count);
+  provided_.clear(first, count);
 }
 
 Status BlockStore::place(BlockNo first, std::span<const std::byte> blocks) {
@@ -80,7 +94,7 @@ Status BlockStore::zero(BlockNo first, uint64_t count) {
   OVL_TRY(os_.punch_hole(blocks_.get(), to_int(first) * kBlockSize,
                          count * kBlockSize)
               .in(kBlocksName));
-  map_.set(first, count);
+  adopt(first, count);
   return {};
 }
 
@@ -88,16 +102,21 @@ Status BlockStore::release(BlockNo first, uint64_t count) {
   OVL_TRY(os_.punch_hole(blocks_.get(), to_int(first) * kBlockSize,
                          count * kBlockSize)
               .in(kBlocksName));
+  provided_.clear(first, count);
   map_.clear(first, count);
   return {};
 }
 
-Status BlockStore::save_map() {
+// In this order: a block that is in both maps is read here, where its bytes
+// are.
+Status BlockStore::save_maps() {
+  OVL_TRY(provided_.save(os_, provided_file_.get()).in(kProvidedName));
   return map_.save(os_, map_file_.get()).in(kMapName);
 }
 
-void BlockStore::forget(BlockNo first, uint64_t count) {
-  forgotten_.set(first, count);
+void BlockStore::provide(BlockNo first, uint64_t count) {
+  idle_.set(first, count);
+  provided_.set(first, count);
   map_.clear(first, count);
 }
 
@@ -111,14 +130,34 @@ Status BlockStore::give_back(BlockNo first, uint64_t count) {
               .in(kBlocksName));
     block += run;
   }
-  forgotten_.clear(first, count);
+  idle_.clear(first, count);
   return {};
+}
+
+Result<std::vector<BlockRange>> BlockStore::find_unused() const {
+  std::vector<BlockRange> unused;
+  for (off_t at = 0; (at = ::lseek(blocks_.get(), at, SEEK_DATA)) >= 0;) {
+    const off_t hole = ::lseek(blocks_.get(), at, SEEK_HOLE);
+    if (hole < 0)
+      break;
+    const uint64_t end = blocks_for(static_cast<uint64_t>(hole));
+    for (uint64_t block = static_cast<uint64_t>(at) / kBlockSize;
+         block < end;) {
+      const uint64_t run = map_.run_length(BlockNo{block}, end - block);
+      if (!map_.test(BlockNo{block}))
+        unused.push_back({BlockNo{block}, run});
+      block += run;
+    }
+    at = hole;
+  }
+  if (errno != ENXIO)
+    return last_error(std::string(kBlocksName) + ": lseek");
+  return unused;
 }
 
 bool BlockStore::is_free(BlockNo first, uint64_t count) const {
   return !map_.test(first) && map_.run_length(first, count) == count &&
-         !forgotten_.test(first) &&
-         forgotten_.run_length(first, count) == count;
+         !idle_.test(first) && idle_.run_length(first, count) == count;
 }
 
 }  // namespace ovl

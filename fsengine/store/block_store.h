@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //
 // What the log folds into: the blocks that the guest wrote and nothing else
-// provides, at their places in a sparse file, and a map of which they are
-// (FORMAT.md, "The store"). What it says of a block with a record in the log
-// means nothing: that is what makes its order safe.
+// provides, at their places in a sparse file, and two maps: which they are, and
+// which blocks upper provides (FORMAT.md, "The store"). What it says of a block
+// with a record in the log means nothing: that is what makes its order safe.
 //
 // Reading is for any thread; changes are for one at a time.
 #pragma once
@@ -12,6 +12,7 @@
 #include <cstdint>
 #include <memory>
 #include <span>
+#include <vector>
 
 #include "fsengine/base/fd.h"
 #include "fsengine/base/os.h"
@@ -33,7 +34,10 @@ class BlockStore {
   /// Removes the files of a store; no error when there are none.
   static Status remove(Os& os, int directory);
 
+  /// The blocks that are here.
   const StoreMap& map() const { return map_; }
+  /// The blocks that upper provides, unless they are here.
+  const StoreMap& provided() const { return provided_; }
 
   /// Reads blocks that are all in the map.
   Status read(uint64_t offset, std::span<std::byte> out) const;
@@ -46,35 +50,42 @@ class BlockStore {
   /// thread, for blocks of its own.
   Status place(BlockNo first, std::span<const std::byte> blocks);
   /// What was placed there is in the map from now on.
-  void adopt(BlockNo first, uint64_t count) { map_.set(first, count); }
+  void adopt(BlockNo first, uint64_t count);
   /// Bytes that were placed are on disk. Safe for any thread.
   Status sync_blocks() const;
   /// Leaves whole blocks to the base, which has zeros there as they are here,
   /// and gives their space back.
   Status release(BlockNo first, uint64_t count);
-  /// Changes of the map are on disk. REQUIRES: their bytes are.
-  Status save_map();
+  /// Changes of the maps are on disk. REQUIRES: their bytes are.
+  Status save_maps();
 
-  /// Something else provides these blocks with the bytes that they have here:
-  /// who looks at the map from now on goes there. Durable when it is saved.
-  void forget(BlockNo first, uint64_t count);
+  /// Upper provides these blocks with the bytes that they have here, or would
+  /// have: who looks at the maps from now on goes there. Durable when they are
+  /// saved.
+  void provide(BlockNo first, uint64_t count);
+  /// Blocks that have space here and are not in the map: a crash left them.
+  Result<std::vector<BlockRange>> find_unused() const;
+  /// They are not to be placed until they are given back.
+  void note_idle(BlockNo first, uint64_t count) { idle_.set(first, count); }
   /// Gives back the space of those that are not in the map. REQUIRES: that is
   /// durable, and nobody reads who looked at the map before.
   Status give_back(BlockNo first, uint64_t count);
-  /// May these blocks be placed: are they neither in the map, nor forgotten
-  /// and not yet given back?
+  /// May these blocks be placed: are they neither in the map, nor idle, which
+  /// those are whose space is not given back yet?
   bool is_free(BlockNo first, uint64_t count) const;
 
  private:
   BlockStore(Os& os, uint64_t blocks)
-      : os_(os), map_(blocks), forgotten_(blocks) {}
+      : os_(os), map_(blocks), provided_(blocks), idle_(blocks) {}
   Status open_files(int directory, int flags, uint64_t size);
 
   Os& os_;
   Fd blocks_;
   Fd map_file_;
+  Fd provided_file_;
   StoreMap map_;
-  StoreMap forgotten_;  // and not given back
+  StoreMap provided_;
+  StoreMap idle_;  // of no meaning, and their space not given back
 };
 
 }  // namespace ovl

@@ -60,8 +60,8 @@ std::shared_ptr<const DiskView> Disk::view() const {
 }
 
 void Disk::publish_view() {
-  auto view = std::make_shared<const DiskView>(active_, sealed_, *store_, base_,
-                                               active_->last());
+  auto view = std::make_shared<const DiskView>(
+      active_, sealed_, below_generations(), active_->last());
   const MutexLock lock(view_mutex_);
   std::erase_if(views_, [](const auto& old) { return old.expired(); });
   views_.push_back(view);
@@ -321,6 +321,41 @@ Result<Position> Disk::change_part(uint64_t offset, uint64_t length,
     if (!position || *position != Position{})
       return position;
   }
+}
+
+Status Disk::keep(const DiskView& at, const Range& range) {
+  std::vector<std::byte> buffer;
+  const uint64_t end = range.end();
+  for (uint64_t block = to_int(range.first); block < end;) {
+    const uint64_t count = std::min(end - block, most_record_blocks());
+    buffer.resize(count * kBlockSize);
+    OVL_TRY(at.read(block * kBlockSize, buffer));
+    OVL_TRY(ensure_log_open());
+    OVL_TRY(keep_unwritten(BlockNo{block}, buffer));
+    block += count;
+  }
+  return {};
+}
+
+// What came after the sealed view is all in the growing generation.
+Status Disk::keep_unwritten(BlockNo first, std::span<const std::byte> bytes) {
+  while (!bytes.empty()) {
+    uint64_t done = 0;
+    OVL_TRY(with_room([&]() -> Result<Position> {
+      const MutexLock lock(mutex_);
+      const DirtyIndex::Run run =
+          active_->index().find(first, bytes.size() / kBlockSize);
+      done = run.count;
+      if (run.kind != DirtyIndex::Kind::kNone)
+        return Position{};
+      const auto now = bytes.first(done * kBlockSize);
+      return append_locked(
+          {RecordKind::kWrite, first, done, now, hash_payload(now)});
+    }));
+    bytes = bytes.subspan(done * kBlockSize);
+    first = BlockNo{to_int(first) + done};
+  }
+  return {};
 }
 
 // Once: what a former server acknowledged becomes durable before a record is

@@ -43,6 +43,7 @@ enum class Durability {
 struct DiskOptions {
   uint32_t segment_blocks = 4096;  // of new segments, at least 4; 16 MiB
   uint64_t log_bytes = uint64_t{256} << 20;  // live log that is aimed at
+  const BlockSource* provider = nullptr;     // of what provide() was told of
   std::function<void(const std::string& line)> report;
 };
 
@@ -87,10 +88,7 @@ class Disk {
   /// is not folded.
   Result<std::shared_ptr<const DiskView>> seal();
 
-  struct Range {
-    BlockNo first{};
-    uint64_t count = 0;
-  };
+  using Range = BlockRange;
   /// Blocks that were written since the last call, up to view `at`; some may
   /// not have been. Nothing: all that is not the base's; so for the first call.
   /// REQUIRES: `at` is the sealed view that lives, and was not asked about yet.
@@ -101,14 +99,21 @@ class Disk {
   /// next call tries again.
   Status fold();
 
-  /// Blocks that the base provides now with the bytes of view `at`: they leave
-  /// the store, durably, unless they were written since. REQUIRES: `at` is the
-  /// sealed view that lives.
-  Status forget(const DiskView& at, std::span<const Range> ranges);
+  /// The provider has the bytes that view `at` has in these blocks: they leave
+  /// log and store, durably, unless they were written since. After an error
+  /// some may have left. REQUIRES: `at` is the sealed view that lives, and is
+  /// not being read; ranges
+  /// are in order and do not overlap; no block of them is zeros by the log.
+  Status provide(const DiskView& at, std::span<const Range> ranges);
 
   /// Folds in the background from now on. REQUIRES: called once, by a process
   /// that does not fork any more.
   void start_folding();
+
+  /// Writes the bytes that view `at` has in a range, which something else than
+  /// log and store provides there, but for blocks that were written since.
+  /// REQUIRES: `at` is the sealed view that lives.
+  Status keep(const DiskView& at, const Range& range);
 
   /// The mark, and changing it durably.
   MarkState mark() const;
@@ -128,6 +133,7 @@ class Disk {
   Status make_files(int directory, uint64_t fingerprint);
   Status open_files(int directory, uint64_t fingerprint);
   Status replay(const MarkState& mark);
+  Status find_idle();
   Result<bool> has_placed(const RecordHead& head) const;
   void start_log(const LogWriter::Start& start, Position durable);
   LogSync::Work take_unsynced();
@@ -153,6 +159,7 @@ class Disk {
   Status sync_store();
   Result<Position> place(BlockNo first, std::span<const std::byte> bytes);
   Result<Position> place_reserved(NewRecord record);
+  Status keep_unwritten(BlockNo first, std::span<const std::byte> bytes);
   template <typename Change>
   Result<Position> change_part(uint64_t offset, uint64_t length, Change change);
   bool base_has_zeros(uint64_t offset, uint64_t length) const;
@@ -166,10 +173,16 @@ class Disk {
   Status seal_active() OVL_REQUIRES(fold_mutex_);
   std::shared_ptr<Generation> sealed() const;
   Status fold_locked() OVL_REQUIRES(fold_mutex_);
-  Status fold_sealed() OVL_REQUIRES(fold_mutex_);
+  Status fold_sealed(std::span<const Range> provided = {})
+      OVL_REQUIRES(fold_mutex_);
   void note_written(const Generation& generation) OVL_REQUIRES(fold_mutex_);
-  Status give_back_forgotten() OVL_REQUIRES(fold_mutex_);
-  void shrink_log();
+  void note_idle(const DiskView& at, std::span<const Range> ranges)
+      OVL_REQUIRES(fold_mutex_);
+  Status give_back_idle() OVL_REQUIRES(fold_mutex_);
+  DiskView::Below below_generations() const {
+    return {*store_, base_, options_.provider};
+  }
+  void shrink_log(uint64_t most_segments);
   void prepare_segment();
   void fold_in_background();
 
@@ -184,7 +197,7 @@ class Disk {
   std::unique_ptr<Ballast> ballast_;
 
   // Locks, in this order: fold, mutex, mark, view.
-  Mutex fold_mutex_;     // one fold, seal or forget at a time; held during I/O
+  Mutex fold_mutex_;     // one fold, seal or provide at a time; held during I/O
   mutable Mutex mutex_;  // the end of the log
   mutable Mutex mark_mutex_;
   mutable Mutex view_mutex_;
@@ -218,11 +231,12 @@ class Disk {
   // or there are too many.
   std::optional<std::vector<Range>> written_ OVL_GUARDED_BY(fold_mutex_);
   Position told_ OVL_GUARDED_BY(fold_mutex_){};  // of what was told of last
-  struct Forgotten {
+  // Provided by upper, while views live that may look for it in the store.
+  struct Idle {
     std::vector<std::weak_ptr<const DiskView>> holders;
     std::vector<Range> ranges;
   };
-  std::vector<Forgotten> forgotten_ OVL_GUARDED_BY(fold_mutex_);
+  std::vector<Idle> idle_ OVL_GUARDED_BY(fold_mutex_);
 
   Mutex room_mutex_;
   CondVar room_;

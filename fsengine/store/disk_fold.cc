@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //
-// Sealing, folding, forgetting.
+// Sealing, folding, and leaving blocks to upper.
 //
 //   seal     the growing generation becomes the sealed one, a new one takes
 //            its place: one step under the log's lock
@@ -8,11 +8,15 @@
 //            store, synced -> map, synced -> mark, synced -> readers go to the
 //            store -> when the last one that does not is gone, the segments
 //            are free
+//   provide  a fold that passes over what upper provides: the maps say so
+//            before the mark says that the log does not -> space in the store
+//            is given back when no reader is left that looked before
 //
 // At most one generation is sealed and not folded. A sealed view that somebody
 // holds forbids folding what came after it: that would change the blocks of
 // the store that it reads. Its own generation may be folded, which changes
 // nothing that it shows.
+#include <algorithm>
 #include <cerrno>
 #include <utility>
 
@@ -64,14 +68,14 @@ Status Disk::fold_locked() {
   OVL_TRY(fold_sealed());
   OVL_TRY(seal_active());
   OVL_TRY(fold_sealed());
-  shrink_log();
-  return give_back_forgotten();
+  shrink_log(UINT64_MAX);
+  return give_back_idle();
 }
 
 // Files are kept for later segments, up to what the log is meant to take: a new
 // one costs the syncs that its first records need more. It may have grown
 // beyond while it could not be folded.
-void Disk::shrink_log() {
+void Disk::shrink_log(uint64_t most_segments) {
   SegmentRef newest;
   {
     const MutexLock lock(mutex_);
@@ -79,10 +83,11 @@ void Disk::shrink_log() {
   }
   const uint64_t segment_bytes = uint64_t{pool_->segment_blocks()} * kBlockSize;
   if (newest)
-    pool_->trim(options_.log_bytes / segment_bytes + 1);
+    pool_->trim(std::min(most_segments, options_.log_bytes / segment_bytes) +
+                1);
 }
 
-Status Disk::fold_sealed() {
+Status Disk::fold_sealed(std::span<const Range> provided) {
   const std::shared_ptr<Generation> generation = sealed();
   if (!generation)
     return {};
@@ -90,7 +95,7 @@ Status Disk::fold_sealed() {
   OVL_TRY(sync_->through(folded));
   OVL_TRY(change_mark([folded](MarkState& mark) { mark.durable = folded; }));
   wait_for_placing();
-  OVL_TRY(fold_generation(*generation, base_, *store_));
+  OVL_TRY(fold_generation(*generation, base_, provided, *store_));
   OVL_TRY(sync_store());
   OVL_TRY(change_mark([folded](MarkState& mark) { mark.folded = folded; }));
   if (folded > told_)
@@ -108,7 +113,7 @@ Status Disk::sync_store() {
   if (!synced)
     sync_->fail_for_ever();
   OVL_TRY(std::move(synced));
-  return store_->save_map();
+  return store_->save_maps();
 }
 
 Result<std::shared_ptr<const DiskView>> Disk::seal() {
@@ -117,8 +122,8 @@ Result<std::shared_ptr<const DiskView>> Disk::seal() {
   OVL_TRY(seal_active());
   const std::shared_ptr<Generation> generation = sealed();
   const Position at = generation ? generation->last() : mark().folded;
-  auto view =
-      std::make_shared<const DiskView>(generation, nullptr, *store_, base_, at);
+  auto view = std::make_shared<const DiskView>(generation, nullptr,
+                                               below_generations(), at);
   checkpoint_ = view;
   const MutexLock view_lock(view_mutex_);
   views_.push_back(view);
@@ -147,29 +152,37 @@ std::optional<std::vector<Disk::Range>> Disk::take_written(const DiskView& at) {
   return std::exchange(written_, std::vector<Range>());
 }
 
-// The map forgets first, durably; the space is given back when nobody reads
-// any more who looked at the map before.
-Status Disk::forget(const DiskView& at, std::span<const Range> ranges) {
+// The maps are told first: a block that is in no record any more is looked for
+// there, also after a crash.
+Status Disk::provide(const DiskView& at, std::span<const Range> ranges) {
   const MutexLock lock(fold_mutex_);
   if (checkpoint_.lock().get() != &at)
-    return fail(EINVAL, "forget: not the sealed view that lives");
-  OVL_TRY(fold_sealed());
+    return fail(EINVAL, "provide: not the sealed view that lives");
   for (const Range& range : ranges)
-    store_->forget(range.first, range.count);
-  OVL_TRY(sync_store());
-  const MutexLock log_lock(mutex_);
-  publish_view();
-  const MutexLock view_lock(view_mutex_);
-  Forgotten forgotten{{}, {ranges.begin(), ranges.end()}};
-  for (const auto& view : views_)
-    if (view.lock() != view_)
-      forgotten.holders.push_back(view);
-  forgotten_.push_back(std::move(forgotten));
-  return {};
+    store_->provide(range.first, range.count);
+  note_idle(at, ranges);
+  const uint64_t used = pool_->live();
+  OVL_TRY(fold_sealed(ranges));
+  OVL_TRY(store_->save_maps());
+  {
+    const MutexLock log_lock(mutex_);
+    publish_view();
+  }
+  shrink_log(used);
+  return give_back_idle();
 }
 
-Status Disk::give_back_forgotten() {
-  for (auto next = forgotten_.begin(); next != forgotten_.end();) {
+// Nobody reads view `at` meanwhile but whoever calls.
+void Disk::note_idle(const DiskView& at, std::span<const Range> ranges) {
+  const MutexLock lock(view_mutex_);
+  Idle idle{views_, {ranges.begin(), ranges.end()}};
+  std::erase_if(idle.holders,
+                [&](const auto& view) { return view.lock().get() == &at; });
+  idle_.push_back(std::move(idle));
+}
+
+Status Disk::give_back_idle() {
+  for (auto next = idle_.begin(); next != idle_.end();) {
     std::erase_if(next->holders,
                   [](const auto& view) { return view.expired(); });
     if (!next->holders.empty()) {
@@ -178,7 +191,7 @@ Status Disk::give_back_forgotten() {
     }
     for (const Range& range : next->ranges)
       OVL_TRY(store_->give_back(range.first, range.count));
-    next = forgotten_.erase(next);
+    next = idle_.erase(next);
   }
   return {};
 }

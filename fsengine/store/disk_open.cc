@@ -102,7 +102,9 @@ Status Disk::open_files(int directory, uint64_t fingerprint) {
   log_directory_ = OVL_TRY(open_log_directory(directory));
   store_ = OVL_TRY(BlockStore::open(os_, directory, blocks_for(size())));
   ballast_ = std::make_unique<Ballast>(os_, directory);
-  return replay(state);
+  OVL_TRY(replay(state));
+  const bool was_closed = state.opened_sequence == 0;
+  return was_closed ? Status() : find_idle();
 }
 
 Result<bool> Disk::has_placed(const RecordHead& head) const {
@@ -131,6 +133,27 @@ Status Disk::replay(const MarkState& mark) {
     active_->add(head, segments[segment], head.payload_block);
   recovered_ = std::move(segments);
   placed_unsynced_ = !recovered_.empty();
+  return {};
+}
+
+// What a crash left at places of blocks that are elsewhere. Nothing is given
+// back before the next fold.
+Status Disk::find_idle() {
+  const auto unused = OVL_TRY(store_->find_unused());
+  const MutexLock fold_lock(fold_mutex_);
+  const MutexLock lock(mutex_);
+  std::vector<Range> ranges;
+  for (const Range& range : unused)
+    for (uint64_t at = to_int(range.first); at < range.end();) {
+      const DirtyIndex::Run run =
+          active_->index().find(BlockNo{at}, range.end() - at);
+      if (run.kind != DirtyIndex::Kind::kHome) {
+        store_->note_idle(BlockNo{at}, run.count);
+        ranges.push_back({BlockNo{at}, run.count});
+      }
+      at += run.count;
+    }
+  idle_.push_back({{}, std::move(ranges)});
   return {};
 }
 

@@ -2,6 +2,7 @@
 #include "fsengine/store/disk_view.h"
 
 #include <algorithm>
+#include <cerrno>
 
 namespace ovl {
 
@@ -18,8 +19,14 @@ DiskView::Piece DiskView::piece_at(BlockNo first, uint64_t max) const {
       return {Where::kStore, run.count, nullptr, {}};
     max = run.count;
   }
-  const Where where = store_.map().test(first) ? Where::kStore : Where::kBase;
-  return {where, store_.map().run_length(first, max), nullptr, {}};
+  const StoreMap& here = below_.store.map();
+  const bool is_here = here.test(first);
+  max = here.run_length(first, max);
+  if (is_here)
+    return {Where::kStore, max, nullptr, {}};
+  const StoreMap& provided = below_.store.provided();
+  const auto where = provided.test(first) ? Where::kProvided : Where::kBase;
+  return {where, provided.run_length(first, max), nullptr, {}};
 }
 
 bool DiskView::is_written(BlockNo first, uint64_t count) const {
@@ -41,9 +48,13 @@ Status DiskView::read_piece(const Piece& piece, uint64_t offset,
       std::ranges::fill(out, std::byte{0});
       return {};
     case Where::kStore:
-      return store_.read(offset, out);
+      return below_.store.read(offset, out);
+    case Where::kProvided:
+      return below_.provider == nullptr
+                 ? fail(EIO, "nothing provides what upper is to provide")
+                 : below_.provider->read(offset, out);
     case Where::kBase:
-      return base_.read(offset, out);
+      return below_.base.read(offset, out);
   }
   return {};
 }

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "fsengine/store/fold.h"
 
+#include <algorithm>
 #include <cstddef>
-#include <span>
 #include <vector>
 
 namespace ovl {
@@ -16,9 +16,10 @@ using Kind = DirtyIndex::Kind;
 class Folder {
  public:
   Folder(const Generation& generation, const BlockSource& base,
-         BlockStore& store)
+         std::span<const BlockRange> provided, BlockStore& store)
       : generation_(generation),
         base_(base),
+        provided_(provided),
         store_(store),
         buffer_(kMostBlocks * kBlockSize) {}
 
@@ -49,12 +50,23 @@ class Folder {
       size_t run = 1;
       while (run < items.size() && run < kMostBlocks &&
              items[run].kind == items[0].kind &&
+             is_provided(items[run]) == is_provided(items[0]) &&
              to_int(items[run].block) == to_int(items[0].block) + run)
         ++run;
-      OVL_TRY(fold_run(items.first(run)));
+      if (!is_provided(items[0]))
+        OVL_TRY(fold_run(items.first(run)));
       items = items.subspan(run);
     }
     return {};
+  }
+
+  bool is_provided(const Item& item) const {
+    if (provided_.empty() || item.kind == Kind::kZeros)
+      return false;
+    const auto after =
+        std::ranges::upper_bound(provided_, item.block, {}, &BlockRange::first);
+    return after != provided_.begin() &&
+           to_int(item.block) < std::prev(after)->end();
   }
 
   // Blocks of one kind that follow each other on the device.
@@ -115,6 +127,7 @@ class Folder {
 
   const Generation& generation_;
   const BlockSource& base_;
+  const std::span<const BlockRange> provided_;
   BlockStore& store_;
   std::vector<std::byte> buffer_;
 };
@@ -122,8 +135,9 @@ class Folder {
 }  // namespace
 
 Status fold_generation(const Generation& generation, const BlockSource& base,
+                       std::span<const BlockRange> provided,
                        BlockStore& store) {
-  return Folder(generation, base, store).run();
+  return Folder(generation, base, provided, store).run();
 }
 
 }  // namespace ovl

@@ -74,6 +74,8 @@ Status StoreMap::load(int file) {
 }
 
 Status StoreMap::save(Os& os, int file) {
+  if (unsaved_.empty())
+    return {};
   for (const uint64_t page : unsaved_)
     OVL_TRY(os.pwrite(
         file, std::as_bytes(std::span(&words_[page * kPageWords], kPageWords)),

@@ -21,7 +21,8 @@ class StoreMap {
 
   /// Reads them from `file`, which may be shorter than all bits.
   Status load(int file);
-  /// Writes to `file` what was changed since the last time, and syncs it.
+  /// Writes to `file` what was changed since the last time, and syncs it when
+  /// that is anything.
   /// After an error all of that is still to write.
   Status save(Os& os, int file);
 

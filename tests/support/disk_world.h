@@ -21,7 +21,8 @@ inline constexpr uint64_t kSectorsInBlock = kBlockSize / kSectorBytes;
 /// The first half is letters, the second is known to be zeros.
 class LetterBase : public BlockSource {
  public:
-  explicit LetterBase(uint64_t blocks) : size_(blocks * kBlockSize) {}
+  explicit LetterBase(uint64_t blocks, char first = 'A')
+      : size_(blocks * kBlockSize), first_(first) {}
 
   uint64_t size() const override { return size_; }
   Status read(uint64_t offset, std::span<std::byte> out) const override {
@@ -43,11 +44,12 @@ class LetterBase : public BlockSource {
  private:
   char letter(uint64_t offset) const {
     return offset < size_ / 2
-               ? static_cast<char>('A' + offset / kBlockSize % 26)
+               ? static_cast<char>(first_ + offset / kBlockSize % 26)
                : '\0';
   }
 
   const uint64_t size_;
+  const char first_;
 };
 
 /// A letter for each sector, '?' for one that is not all one letter.

@@ -25,8 +25,11 @@ namespace {
 constexpr uint64_t kBlocks = 256;
 constexpr uint64_t kFingerprint = 77;
 
+// What upper provides is not what the base has.
 DiskOptions small() {
+  static const LetterBase provider(kBlocks, 'a');
   DiskOptions options;
+  options.provider = &provider;
   options.segment_blocks = 24;
   options.log_bytes = 6 * options.segment_blocks * kBlockSize;
   return options;
@@ -82,7 +85,7 @@ class Scenario {
       large_writes(round);
       zeros(round);
       seal_and_fold();
-      forget(round);
+      provide(round);
       overwrites(round);
     }
     end_and_go_on();
@@ -187,32 +190,32 @@ class Scenario {
     write(80, 8);
     flush();
   }
-  // Blocks that the base has as the guest wrote them: some in the store, some
-  // in the log, one written once more before they are forgotten.
-  void forget(int round) {
+  // Blocks that upper has as the guest wrote them: some in the store, some in
+  // the log, one written once more before they are provided.
+  void provide(int round) {
     constexpr uint64_t kCount = 4;
     const auto first = 30 + kCount * static_cast<uint64_t>(round);
     for (uint64_t block = first; block < first + kCount; ++block) {
       write_letter(block * kSectorsInBlock, kSectorsInBlock,
-                   static_cast<char>('A' + block % 26), Durability::kLazy);
+                   static_cast<char>('a' + block % 26), Durability::kLazy);
       if (disk_ && block == first + 1)
         (void)disk_->fold();
     }
-    forget_blocks({BlockNo{first}, kCount}, first + 2);
+    provide_blocks({BlockNo{first}, kCount}, first + 2);
     if (disk_)
       (void)disk_->fold();
     write(first * kSectorsInBlock, 3);
     flush();
   }
   // Unless an error left other bytes there, which upper would not have.
-  void forget_blocks(Disk::Range range, uint64_t rewritten) {
+  void provide_blocks(Disk::Range range, uint64_t rewritten) {
     if (!disk_ || failed_)
       return;
     const auto view = disk_->seal();
     if (!view)
       return;
     write(rewritten * kSectorsInBlock, kSectorsInBlock);
-    (void)disk_->forget(**view, {&range, 1});
+    (void)disk_->provide(**view, {&range, 1});
   }
   void overwrites(int round) {
     for (uint64_t i = 0; i < 24; ++i)

@@ -35,6 +35,7 @@ class DiskLog : public ::testing::Test {
   DiskOptions options() {
     DiskOptions options;
     options.segment_blocks = 64;
+    options.provider = &provider_;
     options.log_bytes = uint64_t{64} << 20;
     options.report = [this](const std::string& line) {
       reports_.push_back(line);
@@ -86,6 +87,7 @@ class DiskLog : public ::testing::Test {
   TempDir temp_;
   Fd dir_ = open_dir(temp_.path());
   LetterBase base_{kBlocks};
+  LetterBase provider_{kBlocks, 'a'};
   std::vector<std::string> reports_;
   std::unique_ptr<Disk> disk_;
 };
@@ -392,25 +394,76 @@ TEST_F(DiskLog, SealedViewStaysWhileAllElseGoesOn) {
 }
 
 // What upper provides leaves the store; what was written since stays.
-TEST_F(DiskLog, ForgottenBlocksAreTheBases) {
+TEST_F(DiskLog, ProvidedBlocksAreUppers) {
   create();
-  ASSERT_TRUE(write(1, 'B'));  // as the base has it
-  ASSERT_TRUE(write(2, 'C'));
+  ASSERT_TRUE(write(1, 'b'));  // as the provider has it
+  ASSERT_TRUE(disk_->fold());
+  ASSERT_TRUE(write(2, 'c'));
+  ASSERT_TRUE(write(3, 'd'));
   {
     const auto view = disk_->seal().value();
     ASSERT_TRUE(write(2, 'n'));
-    const Disk::Range range{BlockNo{1}, 2};
-    ASSERT_TRUE(disk_->forget(*view, {&range, 1}));
-    EXPECT_FALSE(disk_->store().map().test(BlockNo{1}));
+    const Disk::Range range{BlockNo{1}, 3};
+    ASSERT_TRUE(disk_->provide(*view, {&range, 1}));
+    EXPECT_EQ(disk_->store().map().count(), 0U);
   }
-  EXPECT_EQ(letter_at(1), 'B');
-  EXPECT_EQ(letter_at(2), 'n');
+  for (int turn = 0; turn < 2; ++turn) {
+    EXPECT_EQ(letter_at(1), 'b');
+    EXPECT_EQ(letter_at(2), 'n');
+    EXPECT_EQ(letter_at(3), 'd');
+    kill();
+    ASSERT_TRUE(open());
+    ASSERT_TRUE(disk_->fold());
+  }
+  EXPECT_EQ(disk_->store().map().count(), 1U);
+  EXPECT_EQ(disk_->store().provided().count(), 2U);
+}
+
+// What is written is not upper's any more, whatever becomes of it.
+TEST_F(DiskLog, ProvidedBlocksThatAreWrittenAreNot) {
+  create();
+  ASSERT_TRUE(write(1, 'b'));
+  const uint64_t zeros = kBlocks / 2;
+  ASSERT_TRUE(write(zeros, 'x'));
+  {
+    const auto view = disk_->seal().value();
+    const Disk::Range ranges[] = {{BlockNo{1}, 1}, {BlockNo{zeros}, 1}};
+    ASSERT_TRUE(disk_->provide(*view, ranges));
+  }
+  ASSERT_TRUE(write(1, 'n'));
+  ASSERT_TRUE(disk_->zero(zeros * kBlockSize, kBlockSize, Durability::kLazy));
+  for (int turn = 0; turn < 2; ++turn) {
+    EXPECT_EQ(letter_at(1), 'n');
+    EXPECT_EQ(letter_at(zeros), '\0');
+    ASSERT_TRUE(disk_->fold());
+    EXPECT_EQ(disk_->store().provided().count(), 0U);
+    kill();
+    ASSERT_TRUE(open());
+  }
+}
+
+// Bytes that were placed and are provided now have their space given back, also
+// after a kill.
+TEST_F(DiskLog, TheSpaceOfProvidedBlocksIsGivenBack) {
+  create();
+  constexpr uint64_t kCount = 32;  // many are placed at once
+  std::string text;
+  for (uint64_t block = 0; block < kCount; ++block)
+    text += std::string(kBlockSize, static_cast<char>('a' + block % 26));
+  ASSERT_TRUE(
+      disk_->write(0, std::as_bytes(std::span(text)), Durability::kLazy));
+  {
+    const auto view = disk_->seal().value();
+    const Disk::Range range{BlockNo{0}, kCount};
+    ASSERT_TRUE(disk_->provide(*view, {&range, 1}));
+  }
   kill();
   ASSERT_TRUE(open());
   ASSERT_TRUE(disk_->fold());
-  EXPECT_EQ(letter_at(1), 'B');
-  EXPECT_EQ(letter_at(2), 'n');
-  EXPECT_EQ(disk_->store().map().count(), 1U);
+  EXPECT_EQ(letter_at(kCount - 1), 'a' + (kCount - 1) % 26);
+  struct stat st {};
+  ASSERT_EQ(::stat(temp_.path("blocks").c_str(), &st), 0);
+  EXPECT_EQ(st.st_blocks, 0);
 }
 
 TEST_F(DiskLog, EmptyFlushCostsNoSync) {
