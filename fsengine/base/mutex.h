@@ -17,6 +17,7 @@
 #define OVL_GUARDED_BY(mutex) OVL_THREAD_ATTRIBUTE(guarded_by(mutex))
 #define OVL_REQUIRES(...) OVL_THREAD_ATTRIBUTE(requires_capability(__VA_ARGS__))
 #define OVL_EXCLUDES(...) OVL_THREAD_ATTRIBUTE(locks_excluded(__VA_ARGS__))
+#define OVL_RETURNS_MUTEX(x) OVL_THREAD_ATTRIBUTE(lock_returned(x))
 
 namespace ovl {
 

@@ -2,6 +2,7 @@
 #include "fsengine/device/base_source.h"
 
 #include <algorithm>
+#include <cerrno>
 #include <functional>
 
 namespace ovl {
@@ -36,10 +37,18 @@ Status BaseSource::read_segment(const Segment& segment, uint64_t offset,
       image_.read_metadata(offset, out);
       return {};
     case Segment::Kind::kFile:
-      return files_.read(segment.node, segment.file_offset, out,
-                         std::cref(ask_for_more));
+      return read_file(segment, out, std::cref(ask_for_more));
   }
   return {};
+}
+
+Status BaseSource::read_file(const Segment& segment, std::span<std::byte> out,
+                             const BeforeWait& before_wait) const {
+  auto done = files_.read(segment.node, segment.file_offset, out, before_wait);
+  if (done || done.error().code() != ESTALE || !read_changed_)
+    return done;
+  auto changed = read_changed_(segment.node, segment.file_offset, out);
+  return changed || changed.error().code() != ESTALE ? changed : done;
 }
 
 }  // namespace ovl

@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #pragma once
 
+#include <functional>
+#include <utility>
+
 #include "fsengine/base/block_source.h"
 #include "fsengine/device/read_ahead.h"
 #include "fsengine/overlay/file_reader.h"
@@ -15,6 +18,13 @@ class BaseSource : public BlockSource {
   BaseSource(const Image& image, FileReader& files)
       : image_(image), files_(files), ahead_(image, files) {}
 
+  /// Reads bytes of a file of upper that is not what the scan saw; ESTALE when
+  /// it cannot.
+  using ReadChanged = std::function<Status(NodeId node, uint64_t offset,
+                                           std::span<std::byte> out)>;
+  /// REQUIRES: no request is in flight.
+  void read_changed_by(ReadChanged read) { read_changed_ = std::move(read); }
+
   uint64_t size() const override { return image_.size(); }
   Status read(uint64_t offset, std::span<std::byte> out) const override;
   uint64_t zeros_at(uint64_t offset, uint64_t length) const override;
@@ -24,8 +34,12 @@ class BaseSource : public BlockSource {
                       std::span<std::byte> out,
                       const ReadAhead::Request& request) const;
 
+  Status read_file(const Segment& segment, std::span<std::byte> out,
+                   const BeforeWait& before_wait) const;
+
   const Image& image_;
   FileReader& files_;
+  ReadChanged read_changed_;
   mutable ReadAhead ahead_;
 };
 

@@ -14,9 +14,9 @@
 // driven to its end, by the next attempt or by the next start, before anything
 // is decoded again: no plan is made over a half published one.
 //
-// The guest's blocks stay where they are: no block of the device is provided by
-// a file that a plan makes or changes, for the layout is of a time when upper
-// was empty. So a reader never sees what a checkpoint does to upper.
+// Afterwards upper provides what it has of the guest's blocks, and log and
+// store need not: handover.cc. A reader never sees what a checkpoint does to
+// upper.
 //
 // A failure before the switch throws the decoder's progress away with the
 // stage: the catalog is read again as the mark tells, and all blocks that are
@@ -48,10 +48,19 @@ KeptCatalog::Place place_in(const MarkState& mark) {
 Checkpointer::Checkpointer(Context context)
     : context_(std::move(context)),
       base_(context_.image),
+      handover_({context_.stack, base_, context_.disk, context_.upper,
+                 context_.files, context_.provided}),
       catalog_(context_.os, context_.state_dir),
-      touched_(context_.os, context_.state_dir) {}
+      touched_(context_.os, context_.state_dir) {
+  context_.files.find_by([this](const ObjectId& id) {
+    const ReaderLock lock(live_mutex_);
+    return live_->path(id);
+  });
+}
 
 bool Checkpointer::is_possible(const Stack& stack) {
+  if (is_privileged())
+    return true;
   const Tree merged = stack.merged();
   for (const Entry& entry : merged.pool.entries(merged.root))
     if (stack.is_upper(merged.pool[entry.node]))
@@ -80,12 +89,17 @@ Result<bool> Checkpointer::run(Position flushed) {
   }
   if (!changes)
     return tl::unexpected(changes.error());
-  const CatalogDelta delta = decoder_->accept();
-  const Status done = apply(std::move(*changes), delta, view->last());
+  const Status done = apply({*view, std::move(*changes), decoder_->accept()});
   if (!done && !pending_)
     decoder_.reset();
   OVL_TRY(Status(done));
   return true;
+}
+
+Status Checkpointer::start() {
+  if (!decoder_)
+    OVL_TRY(start_decoder(context_.disk.mark()));
+  return live_ ? Status() : start_live();
 }
 
 Status Checkpointer::prepare() {
@@ -95,9 +109,7 @@ Status Checkpointer::prepare() {
   if (is_mark_unsure_)
     OVL_TRY(set_mark(mark, mark.phase));
   is_mark_unsure_ = false;
-  if (!decoder_)
-    OVL_TRY(start_decoder(mark));
-  return live_ ? Status() : start_live();
+  return start();
 }
 
 Status Checkpointer::start_live() {
@@ -107,9 +119,12 @@ Status Checkpointer::start_live() {
                       [this](NodeId node) { return id_of(node); }});
   live->apply(
       OVL_TRY(names_since_base(decoder_->catalog()).in("workdir: ovl")));
-  OVL_TRY(take_standings(context_.now, *live));
+  OVL_TRY(take_standings(context_.now, *live,
+                         [this](const ObjectId& id, const Node& node) {
+                           handover_.know(id, node);
+                         }));
   live_ = std::move(live);
-  return {};
+  return handover_.start(decoder_->catalog());
 }
 
 NodeId Checkpointer::node_of(const ObjectId& id) const {
@@ -145,19 +160,37 @@ void Checkpointer::note_written(const DiskView& view) {
   must_note_all_ = false;
 }
 
-Status Checkpointer::apply(Changes changes, const CatalogDelta& delta,
-                           Position position) {
+Status Checkpointer::apply(Decoded decoded) {
+  const DiskView& view = decoded.view;
+  auto pending = decide(std::move(decoded));
+  if (!pending && !is_mark_unsure_)
+    empty_staging();
+  pending_ = OVL_TRY(std::move(pending));
+  const Changes changes = pending_->changes;
+  OVL_TRY(publish_pending());
+  return handover_.hand_over(changes, *live_, *decoder_, view);
+}
+
+// What it takes may be what the host's disk lacks.
+void Checkpointer::empty_staging() {
+  if (const auto staging = open_staging(context_.os, context_.state_dir))
+    (void)empty_directory(context_.os, staging->get());
+}
+
+Result<Checkpointer::Pending> Checkpointer::decide(Decoded decoded) {
   const Fd staging = OVL_TRY(open_staging(context_.os, context_.state_dir));
   OVL_TRY(
       empty_directory(context_.os, staging.get()).in("workdir: ovl/staging"));
   Pending pending;
-  pending.changes = std::move(changes);
+  pending.changes = std::move(decoded.changes);
   OVL_TRY(stage(LiveDelta(*live_, pending.changes), staging.get(), pending));
-  OVL_TRY(keep_catalog(delta, position, pending.mark).in("workdir: ovl"));
+  OVL_TRY(handover_.prepare(pending.changes, *live_, *decoder_, decoded.view)
+              .in("workdir: ovl"));
+  OVL_TRY(keep_catalog(decoded.delta, decoded.view.last(), pending.mark)
+              .in("workdir: ovl"));
   if (!pending.steps.empty())
     OVL_TRY(begin_publishing(pending));
-  pending_ = std::move(pending);
-  return publish_pending();
+  return pending;
 }
 
 Status Checkpointer::stage(const LiveDelta& delta, int staging,
@@ -208,17 +241,36 @@ Status Checkpointer::begin_publishing(const Pending& pending) {
 }
 
 Status Checkpointer::publish_pending() {
-  if (!pending_->steps.empty()) {
-    const Fd staging = OVL_TRY(open_staging(context_.os, context_.state_dir));
-    OVL_TRY(
-        publish(context_.os, context_.upper, staging.get(), pending_->steps));
+  {
+    const WriterLock lock(context_.files.quiet());
+    handover_.begin(pending_->changes);
+    OVL_TRY(publish_steps());
+    OVL_TRY(set_mark(pending_->mark, Phase::kWriting));
+    OVL_TRY(tell_readers());
   }
-  OVL_TRY(set_mark(pending_->mark, Phase::kWriting));
-  live_->apply(pending_->changes);
-  for (const LivePlan::Placed& placed : pending_->placed)
-    live_->set_standing(placed.id, placed.standing);
   applied_ = pending_->mark.applied;
   pending_.reset();
+  return finish_pending();
+}
+
+Status Checkpointer::publish_steps() {
+  if (pending_->steps.empty())
+    return {};
+  const Fd staging = OVL_TRY(open_staging(context_.os, context_.state_dir));
+  return publish(context_.os, context_.upper, staging.get(), pending_->steps);
+}
+
+Status Checkpointer::tell_readers() {
+  if (!std::exchange(pending_->is_in_live, true)) {
+    const WriterLock lock(live_mutex_);
+    live_->apply(pending_->changes);
+    for (const LivePlan::Placed& placed : pending_->placed)
+      live_->set_standing(placed.id, placed.standing);
+  }
+  return handover_.finish(pending_->changes, *live_, decoder_->catalog());
+}
+
+Status Checkpointer::finish_pending() {
   OVL_TRY(catalog_.forget_old().in("workdir: ovl"));
   if (touched_.bytes() <= kMostTouchedBytes)
     return {};

@@ -9,6 +9,7 @@
 
 #include "fsengine/base/os.h"
 #include "fsengine/base/result.h"
+#include "fsengine/device/handover.h"
 #include "fsengine/device/touched_file.h"
 #include "fsengine/overlay/live_plan.h"
 #include "fsengine/overlay/live_tree.h"
@@ -39,15 +40,22 @@ class Checkpointer {
     const Stack& stack;
     const Image& image;
     Disk& disk;
+    UpperFiles& files;
+    ProvidedBlocks& provided;
     Tree now;  // upper over the lowers, as the device found it
     std::function<Status()> record_upper;  // anew, as it is
   };
   /// All that the context refers to outlives it.
   explicit Checkpointer(Context context);
 
-  /// Can this be done for a layout? Not when upper had objects then: they
-  /// stand for blocks that the guest sees.
+  /// Can this be done for a layout? Without privilege not when upper had
+  /// objects then: they stand for blocks that the guest sees, and permissions
+  /// that it gives may bar them.
   static bool is_possible(const Stack& stack);
+
+  /// Finds out what upper provides, which readers need from now on. Changes
+  /// nothing on disk; run() does it otherwise.
+  Status start();
 
   /// A checkpoint of what the device is now; `flushed` is the last position
   /// that a FLUSH of the guest covered. False: its file system is in no state
@@ -68,12 +76,18 @@ class Checkpointer {
   Status adopt();
 
  private:
+  struct Decoded {
+    const DiskView& view;
+    Changes changes;
+    CatalogDelta delta;
+  };
   // What is decided, and perhaps done in part.
   struct Pending {
     PublishPlan steps;
     Changes changes;
     std::vector<LivePlan::Placed> placed;
     MarkState mark;
+    bool is_in_live = false;
   };
 
   Status prepare();
@@ -82,19 +96,27 @@ class Checkpointer {
   ObjectId id_of(NodeId node) const;
   Status start_decoder(const MarkState& mark);
   void note_written(const DiskView& view);
-  Status apply(Changes changes, const CatalogDelta& delta, Position position);
+  Status apply(Decoded decoded);
+  void empty_staging();
+  Result<Pending> decide(Decoded decoded);
   Status stage(const LiveDelta& delta, int staging, Pending& pending);
   Status keep_catalog(const CatalogDelta& delta, Position position,
                       MarkState& mark);
   Status begin_publishing(const Pending& pending);
   Status publish_pending();
+  Status publish_steps();
+  Status tell_readers();
+  Status finish_pending();
   Status set_mark(const MarkState& mark, Phase phase);
 
   const Context context_;
   const BaseState base_;
   std::unique_ptr<Decoder> decoder_;
   bool must_note_all_ = true;  // the decoder knows of no write
+  // Readers look for paths in it while it does not change.
+  SharedMutex live_mutex_;
   std::unique_ptr<LiveTree> live_;
+  Handover handover_;
   KeptCatalog catalog_;
   TouchedFile touched_;
   std::optional<Pending> pending_;

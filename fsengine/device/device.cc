@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <utility>
 
 namespace ovl {
 
@@ -63,9 +64,34 @@ void Device::expect_writes() {
     background_.wake();
 }
 
+// A checkpoint may have changed the file that is read: then what is read is
+// looked up again.
+template <typename Request>
+Status Device::with_quiet_upper(Request request) {
+  constexpr int kMostTries = 10;
+  for (int tries = 1;; ++tries) {
+    auto done = request();
+    if (done || done.error().code() != ESTALE || upper_files_ == nullptr)
+      return done;
+    if (tries == kMostTries)
+      return changed_by_somebody(done.error());
+    upper_files_->wait_until_quiet();
+  }
+}
+
+tl::unexpected<Error> Device::changed_by_somebody(const Error& error) {
+  const Error said(EIO, error.what());
+  const std::lock_guard lock(reported_mutex_);
+  if (std::exchange(last_reported_, said.what()) != said.what())
+    config_.report(said.what());
+  return tl::unexpected(said.as_reported());
+}
+
 Status Device::read(uint64_t offset, std::span<std::byte> out) {
-  const Disk* disk = disk_;
-  return disk == nullptr ? base_->read(offset, out) : disk->read(offset, out);
+  return with_quiet_upper([&]() -> Status {
+    const Disk* disk = disk_;
+    return disk == nullptr ? base_->read(offset, out) : disk->read(offset, out);
+  });
 }
 
 Device::Extent Device::extent_at(uint64_t offset, uint64_t length) const {
@@ -89,7 +115,8 @@ Device::Extent Device::base_extent_at(uint64_t offset, uint64_t length) const {
 Status Device::write(uint64_t offset, std::span<const std::byte> bytes,
                      Durability durability) {
   Disk* disk = OVL_TRY(ensure_disk());
-  OVL_TRY(disk->write(offset, bytes, durability));
+  OVL_TRY(
+      with_quiet_upper([&] { return disk->write(offset, bytes, durability); }));
   if (durability == Durability::kDurable)
     wait_for_upper(disk->last());
   return {};
@@ -97,7 +124,8 @@ Status Device::write(uint64_t offset, std::span<const std::byte> bytes,
 
 Status Device::zero(uint64_t offset, uint64_t length, Durability durability) {
   Disk* disk = OVL_TRY(ensure_disk());
-  OVL_TRY(disk->zero(offset, length, durability));
+  OVL_TRY(
+      with_quiet_upper([&] { return disk->zero(offset, length, durability); }));
   if (durability == Durability::kDurable)
     wait_for_upper(disk->last());
   return {};

@@ -105,6 +105,9 @@ class Device {
   void take_files();
   void report_mount_points();
   Status open_image(const ImageOptions& options);
+  void take_upper_files();
+  Status read_changed(NodeId node, uint64_t offset, std::span<std::byte> out);
+  Status find_provided();
   Status open_disk();
   Status discard_state();
   DiskOptions disk_options() const;
@@ -117,7 +120,11 @@ class Device {
   bool is_settled() const;
   bool is_checkpoint_due();
   void wait_for_upper(Position position);
+  template <typename Request>
+  Status with_quiet_upper(Request request);
+  tl::unexpected<Error> changed_by_somebody(const Error& error);
   Status clear_leftovers();
+  Checkpointer& checkpointer();
   Result<bool> checkpoint(Position flushed);
   void note_outcome(const Result<bool>& outcome);
   UnsettledPlaces unsettled_places() const;
@@ -131,6 +138,7 @@ class Device {
       const std::shared_ptr<const DiskView>& view);
   Status settle();
   Status apply_to_upper();
+  Status take_back_provided();
   Result<Rebased> rebase(const Tree& guest, ExtReader& reader);
   Result<std::unique_ptr<BlockSource>> content_of(NodeId id, ExtReader& reader);
   Status write_tree(const Rebased& rebased, ExtReader& reader,
@@ -156,6 +164,11 @@ class Device {
   std::unique_ptr<FileReader> files_;
   std::unique_ptr<Image> image_;
   std::unique_ptr<BaseSource> base_;
+  // When writable: upper's files while checkpoints change them.
+  std::unique_ptr<UpperFiles> upper_files_;
+  std::unique_ptr<ProvidedBlocks> provided_;
+  std::mutex reported_mutex_;
+  std::string last_reported_;  // of what somebody else changed
 
   Tree upper_now() const { return {stack_->pool(), now_root_}; }
 

@@ -79,6 +79,10 @@ Status Device::clear_leftovers() {
 
 Result<bool> Device::checkpoint(Position flushed) {
   OVL_TRY(clear_leftovers());
+  return checkpointer().run(flushed);
+}
+
+Checkpointer& Device::checkpointer() {
   if (!checkpointer_)
     checkpointer_ = std::make_unique<Checkpointer>(Checkpointer::Context{
         .os = os_,
@@ -90,9 +94,11 @@ Result<bool> Device::checkpoint(Position flushed) {
         .stack = *stack_,
         .image = *image_,
         .disk = *disk_owner_,
+        .files = *upper_files_,
+        .provided = *provided_,
         .now = upper_now(),
         .record_upper = [this] { return record_upper(); }});
-  return checkpointer_->run(flushed);
+  return *checkpointer_;
 }
 
 void Device::note_outcome(const Result<bool>& outcome) {

@@ -70,13 +70,14 @@ Result<std::unique_ptr<Device>> Device::open(DeviceConfig config, Os& os) {
   if (device->config_.work)
     device->places_ = OVL_TRY(Places::open(device->config_));
   OVL_TRY(device->take_up());
+  OVL_TRY(device->find_provided());
   device->has_checkpoints_ = device->places_ && device->config_.checkpoint &&
                              Checkpointer::is_possible(*device->stack_);
   if (device->places_ && device->config_.sync_checkpoints &&
       !device->has_checkpoints_)
     device->config_.report(
-        "checkpoint=sync: upperdir was not empty when the device was laid out: "
-        "changes reach it at the end only");
+        "checkpoint=sync: upperdir was not empty when the device was laid out, "
+        "and this is not root: changes reach it at the end only");
   return device;
 }
 
@@ -203,12 +204,47 @@ void Device::take_files() {
 Status Device::open_image(const ImageOptions& options) {
   image_ = OVL_TRY(Image::build(stack_->lower(), stack_->merged(), options));
   base_ = std::make_unique<BaseSource>(*image_, *files_);
+  if (places_)
+    take_upper_files();
   return {};
+}
+
+void Device::take_upper_files() {
+  upper_files_ = std::make_unique<UpperFiles>(places_->upper());
+  provided_ = std::make_unique<ProvidedBlocks>(image_->size(), *upper_files_);
+  files_->expect_changes_of_upper();
+  base_->read_changed_by(
+      [this](NodeId node, uint64_t offset, std::span<std::byte> out) {
+        return read_changed(node, offset, out);
+      });
+}
+
+// A file of upper's, known by what the base image calls it.
+Status Device::read_changed(NodeId node, uint64_t offset,
+                            std::span<std::byte> out) {
+  const Ino ino = image_->ino_of(node);
+  const ExtInode inode(image_->inode_bytes(ino));
+  const ObjectId id{ino, generation_of(inode),
+                    static_cast<uint16_t>(inode.mode() & S_IFMT)};
+  return upper_files_->read_unchanged(id, offset, out);
+}
+
+// Readers need it at once.
+Status Device::find_provided() {
+  if (disk_owner_ == nullptr)
+    return {};
+  const StoreMap& provided = disk_owner_->store().provided();
+  const uint64_t blocks = blocks_for(size());
+  if (!provided.test(BlockNo{0}) &&
+      provided.run_length(BlockNo{0}, blocks) == blocks)
+    return {};
+  return checkpointer().start();
 }
 
 DiskOptions Device::disk_options() const {
   DiskOptions options = config_.disk;
   options.report = config_.report;
+  options.provider = provided_.get();
   return options;
 }
 

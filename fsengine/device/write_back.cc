@@ -128,7 +128,7 @@ Status Device::record_upper(const Fd& staging) {
 // A last checkpoint; the whole tree is read when that cannot be, and to check
 // it.
 Status Device::bring_upper_up_to_date() {
-  if (!has_checkpoints_)
+  if (!has_checkpoints_ && !checkpointer_)
     return apply_to_upper();
   const auto done = checkpoint(Position{UINT64_MAX});
   if (!done && (!checkpointer_ || checkpointer_->is_publishing()))
@@ -207,6 +207,7 @@ Status Device::find_upper_now() {
         at != by_ino.end())
       now[base] = at->second;
   now_ = std::move(now);
+  files_->provide(now_);
   return {};
 }
 
@@ -215,7 +216,23 @@ Status Device::record_upper() {
   return record_upper(staging);
 }
 
+// What upper provides it may lose, and who has it is not known any more.
+Status Device::take_back_provided() {
+  {
+    const std::shared_ptr<const DiskView> view = OVL_TRY(disk_owner_->seal());
+    const uint64_t end = blocks_for(size());
+    for (uint64_t at = 0; at < end;) {
+      const DiskView::Piece piece = view->piece_at(BlockNo{at}, end - at);
+      if (piece.where == DiskView::Where::kProvided)
+        OVL_TRY(disk_owner_->keep(*view, {BlockNo{at}, piece.count}));
+      at += piece.count;
+    }
+  }
+  return disk_owner_->fold();
+}
+
 Status Device::apply_to_upper() {
+  OVL_TRY(take_back_provided().in("workdir: ovl"));
   const std::shared_ptr<const DiskView> view = OVL_TRY(disk_owner_->seal());
   auto reader = OVL_TRY(open_reader(view));
   const Tree guest = OVL_TRY(reader->read_tree());

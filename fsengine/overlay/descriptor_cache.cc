@@ -49,6 +49,18 @@ DescriptorCache::Handle DescriptorCache::keep(NodeId id, Fd fd) {
   return handle;
 }
 
+void DescriptorCache::forget(NodeId id) {
+  Handle gone;  // declared before the lock: closed after it
+  Shard& shard = shard_of(id);
+  const std::lock_guard lock(shard.mutex);
+  const auto at = shard.by_id.find(id);
+  if (at == shard.by_id.end())
+    return;
+  gone = std::move(at->second->handle);
+  shard.recent.erase(at->second);
+  shard.by_id.erase(at);
+}
+
 void DescriptorCache::clear() {
   for (Shard& shard : shards_) {
     std::list<Kept> gone;
@@ -58,8 +70,8 @@ void DescriptorCache::clear() {
   }
 }
 
-// A quarter each for files and directories; clients' connections and the store
-// have the rest.
+// A quarter each for files and directories, half of one for files of upper that
+// change; clients' connections and the store have the rest.
 size_t descriptor_budget() {
   rlimit limit{};
   if (::getrlimit(RLIMIT_NOFILE, &limit) != 0)

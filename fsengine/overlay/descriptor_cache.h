@@ -28,6 +28,9 @@ class DescriptorCache {
   /// kept.
   Handle keep(NodeId id, Fd fd);
 
+  /// Lets the one of `id` go, if it is there.
+  void forget(NodeId id);
+
   /// Lets all of them go.
   void clear();
 

@@ -115,6 +115,8 @@ void FileReader::expect(NodeId id, uint64_t offset, uint64_t length) {
 }
 
 tl::unexpected<Error> FileReader::drifted(NodeId id, const Error& cause) {
+  if (expects_changes_ && stack_.pool()[id].layer == 0)
+    return fail(ESTALE, "read " + name_of(id) + ": " + cause.what());
   const Error error(EIO, "read " + name_of(id) + ": " + cause.what());
   const std::lock_guard lock(reported_mutex_);
   if (reported_.insert(id).second)

@@ -37,6 +37,10 @@ class FileReader {
     now_ = std::move(now);
   }
 
+  /// Checkpoints change upper: what of its files is not what the scan saw is
+  /// ESTALE, and nobody is told. REQUIRES: no request is in flight.
+  void expect_changes_of_upper() { expects_changes_ = true; }
+
   /// Bytes of regular file `id` of a layer; zeros past its size. A metacopy
   /// file has the bytes of its source.
   Status read(NodeId id, uint64_t offset, std::span<std::byte> out,
@@ -65,6 +69,7 @@ class FileReader {
   const Stack& stack_;
   const Report report_;
   std::unordered_map<NodeId, NodeId> now_;
+  bool expects_changes_ = false;
   DescriptorCache files_{descriptor_budget()};
   DescriptorCache dirs_{descriptor_budget()};
   std::atomic<bool> touch_reported_ = false;

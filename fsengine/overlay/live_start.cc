@@ -22,8 +22,11 @@ struct Found {
 
 class Comparison {
  public:
-  Comparison(const Tree& now, LiveTree& live)
-      : pool_(now.pool), live_(live), waiting_{{live.root(), now.root, ""}} {}
+  Comparison(const Tree& now, LiveTree& live, const UpperVisitor& visit)
+      : pool_(now.pool),
+        live_(live),
+        visit_(visit),
+        waiting_{{live.root(), now.root, ""}} {}
 
   Status run() {
     while (!waiting_.empty()) {
@@ -44,6 +47,8 @@ class Comparison {
     standing.is_redirected = node.has_redirect;
     standing.lower = node.is_dir() ? node.lower : kNoNode;
     live_.set_standing(found.id, standing);
+    if (visit_)
+      visit_(found.id, node);
   }
 
   Status compare(const Found& directory) {
@@ -78,13 +83,15 @@ class Comparison {
 
   const NodePool& pool_;
   LiveTree& live_;
+  const UpperVisitor& visit_;
   std::vector<Found> waiting_;
 };
 
 }  // namespace
 
-Status take_standings(const Tree& now, LiveTree& live) {
-  return Comparison(now, live).run();
+Status take_standings(const Tree& now, LiveTree& live,
+                      const UpperVisitor& visit) {
+  return Comparison(now, live, visit).run();
 }
 
 }  // namespace ovl

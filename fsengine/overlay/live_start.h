@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #pragma once
 
+#include <functional>
+
 #include "fsengine/base/result.h"
 #include "fsengine/base/tree.h"
 #include "fsengine/overlay/live_tree.h"
@@ -10,7 +12,10 @@ namespace ovl {
 /// Tells `live`, which has the guest's names, where its objects stand in upper:
 /// `now` is upper as it was found, merged over the same lowers in the same
 /// pool. Looks at the directories of upper and no others. ESTALE, with the
-/// path, when their names are not the guest's.
-Status take_standings(const Tree& now, LiveTree& live);
+/// path, when their names are not the guest's. Calls `visit` with each object
+/// of upper, one that has several names perhaps as often.
+using UpperVisitor = std::function<void(const ObjectId& id, const Node& node)>;
+Status take_standings(const Tree& now, LiveTree& live,
+                      const UpperVisitor& visit = {});
 
 }  // namespace ovl

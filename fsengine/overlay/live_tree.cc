@@ -30,6 +30,19 @@ std::vector<LiveTree::Name> LiveTree::start_names(const ObjectId& id) const {
   return names;
 }
 
+// Directories are no one's children but the root's, at last.
+std::string LiveTree::path(const ObjectId& id) const {
+  std::vector<std::string> owned;
+  for (ObjectId at = id; at != root_;) {
+    std::vector<Name> names = this->names(at);
+    if (names.empty())
+      return "";
+    owned.push_back(std::move(names.front().name));
+    at = names.front().directory;
+  }
+  return path_of(std::vector<std::string_view>(owned.begin(), owned.end()));
+}
+
 std::optional<ObjectId> LiveTree::child(const ObjectId& directory,
                                         std::string_view name) const {
   if (const auto object = objects_.find(directory); object != objects_.end()) {

@@ -46,6 +46,9 @@ class LiveTree {
   /// Those that lead to an object, sorted; none for the root, and for what has
   /// none.
   std::vector<Name> names(const ObjectId& id) const;
+  /// One path of an object, from the root; "" for the root and for what has
+  /// none.
+  std::string path(const ObjectId& id) const;
   /// What a name leads to. O(log n).
   std::optional<ObjectId> child(const ObjectId& directory,
                                 std::string_view name) const;

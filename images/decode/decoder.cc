@@ -264,6 +264,13 @@ CatalogDelta Decoder::accept() {
   return delta;
 }
 
+uint64_t Decoder::blocks_in_place(BlockNo first, uint64_t max) const {
+  if (!view_)
+    return 0;
+  return view_->in_place_at(to_int(first) * kBlockSize, max * kBlockSize) /
+         kBlockSize;
+}
+
 Result<std::unique_ptr<BlockSource>> Decoder::open_file(Ino ino) const {
   const CatalogInode inode = OVL_TRY(catalog_.inode(ino));
   if (!inode.is_regular() || !view_)

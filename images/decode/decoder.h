@@ -59,6 +59,10 @@ class Decoder {
   /// next decode. REQUIRES: the last decode was accepted.
   Result<std::unique_ptr<BlockSource>> open_file(Ino ino) const;
 
+  /// Of the view that was decoded last, and lives: how many blocks from `first`
+  /// on, at most `max`, the device itself has as they are committed.
+  uint64_t blocks_in_place(BlockNo first, uint64_t max) const;
+
   /// How the guest used the file system that was decoded last.
   FsMode mode() const { return mode_; }
   const Catalog& catalog() const { return catalog_; }

@@ -42,7 +42,6 @@ uint64_t CommittedView::zeros_at(uint64_t offset, uint64_t length) const {
   return device_.zeros_at(offset, in_place_at(offset, length));
 }
 
-// How many bytes from `offset` on, at most `length`, no copy stands for.
 uint64_t CommittedView::in_place_at(uint64_t offset, uint64_t length) const {
   const auto next = log_.next_copy(BlockNo{offset / kBlockSize});
   if (!next)

@@ -19,9 +19,11 @@ class CommittedView : public BlockSource {
   uint64_t size() const override { return device_.size(); }
   Status read(uint64_t offset, std::span<std::byte> out) const override;
   uint64_t zeros_at(uint64_t offset, uint64_t length) const override;
+  /// How many bytes from `offset` on, at most `length`, are the device's: no
+  /// copy in the journal stands for them.
+  uint64_t in_place_at(uint64_t offset, uint64_t length) const;
 
  private:
-  uint64_t in_place_at(uint64_t offset, uint64_t length) const;
   Status read_copy(uint64_t offset, std::span<std::byte> out) const;
 
   const BlockSource& device_;

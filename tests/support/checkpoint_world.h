@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //
-// Layers of which upper is empty, a device over them, and a guest without a
-// kernel that works on it while checkpoints are made.
+// Layers, a device over them, and a guest without a kernel that works on it
+// while checkpoints are made.
 #pragma once
 
 #include <gtest/gtest.h>
@@ -31,8 +31,12 @@ namespace ovl {
 class CheckpointWorld {
  public:
   using Lines = std::vector<std::string>;
+  enum class Upper { kEmpty, kFilled };
 
-  explicit CheckpointWorld(Os& os = host_os()) : os_(os) {
+  explicit CheckpointWorld(Os& os = host_os(), Upper upper = Upper::kEmpty)
+      : os_(os) {
+    if (upper == Upper::kFilled)
+      fill_upper();
     for (const char* path : {"a/a/x", "a/b", "b/a", "b/d/c", "c", "d/a"})
       put("lower/" + std::string(path), std::string(5000, *path));
     std::filesystem::create_hard_link(temp_.path("lower/c"),
@@ -115,7 +119,38 @@ class CheckpointWorld {
     return all;
   }
 
+  /// Bytes that the host's disk has for what log and store keep.
+  uint64_t kept_bytes() const {
+    uint64_t total = 0;
+    namespace fs = std::filesystem;
+    for (const char* name : {"work/ovl/blocks", "work/ovl/log"})
+      for (const auto& entry :
+           fs::exists(path(name)) && fs::is_directory(path(name))
+               ? files_in(path(name))
+               : std::vector<std::string>{path(name)}) {
+        struct stat st {};
+        if (::stat(entry.c_str(), &st) == 0)
+          total += static_cast<uint64_t>(st.st_blocks) * 512;
+      }
+    return total;
+  }
+
  private:
+  static std::vector<std::string> files_in(const std::string& directory) {
+    std::vector<std::string> files;
+    for (const auto& entry : std::filesystem::directory_iterator(directory))
+      files.push_back(entry.path().string());
+    return files;
+  }
+
+  // As overlayfs would have left it: new files, changed ones, linked ones.
+  void fill_upper() {
+    for (const char* file : {"a/b", "a/e", "b/e/a", "b/e/c", "e", "d/b/b/c"})
+      put("upper/" + std::string(file), std::string(9000, *file));
+    std::filesystem::create_hard_link(temp_.path("upper/e"),
+                                      temp_.path("upper/b/b"));
+  }
+
   void put(const std::string& path, const std::string& content) {
     std::filesystem::create_directories(
         std::filesystem::path(temp_.path(path)).parent_path());

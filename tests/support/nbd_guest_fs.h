@@ -47,6 +47,9 @@ class GuestFs {
   Status symlink(const std::string& target, std::string_view path);
   Status link(std::string_view from, std::string_view to);
   Status unlink(std::string_view path);
+  /// The last name of a file that somebody has open: its inode stays, as one
+  /// that is to be freed by the next mount.
+  Status unlink_in_use(std::string_view path);
   Status rmdir(std::string_view path);
   /// A directory and all below it, or whatever the name is.
   Status remove_tree(std::string_view path);

@@ -210,6 +210,18 @@ Status GuestFs::unlink(std::string_view path) {
   return drop_link(ino);
 }
 
+Status GuestFs::unlink_in_use(std::string_view path) {
+  const Place place = OVL_TRY(place_of(path));
+  const Ino ino = OVL_TRY(lookup_place(place));
+  OVL_TRY(remove_name(place));
+  GuestInode inode = OVL_TRY(read_inode(ino));
+  inode.fields.i_links_count = 0;
+  inode.fields.i_dtime = fs()->super->s_last_orphan;
+  fs()->super->s_last_orphan = to_int(ino);
+  ext2fs_mark_super_dirty(fs());
+  return write_inode(ino, inode);
+}
+
 Status GuestFs::rmdir(std::string_view path) {
   const Place place = OVL_TRY(place_of(path));
   const Ino ino = OVL_TRY(lookup_place(place));

@@ -32,6 +32,12 @@ Status first_work(GuestFs& fs) {
   return fs.make_node("kept/inner", S_IFREG | 0600);
 }
 
+Status change_what_upper_had(GuestFs& fs) {
+  OVL_TRY(fs.write("e", 4096, bytes_of(std::string(100, 'E'))));
+  OVL_TRY(fs.truncate("b/e/c", 5000));
+  return fs.unlink("b/e/a");
+}
+
 // Every kind of step that publishing has.
 Status second_work(GuestFs& fs) {
   OVL_TRY(fs.rename("a", "made/here"));
@@ -45,12 +51,21 @@ Status second_work(GuestFs& fs) {
   OVL_TRY(fs.unlink("plain"));
   OVL_TRY(fs.mkdir("plain", 0755));
   OVL_TRY(fs.link("c", "linked"));
+  if (fs.lookup("b/e"))
+    OVL_TRY(change_what_upper_had(fs));
   return fs.chmod("moved", 0750);
+}
+
+// Upper had files before, unless they would be in the way of a server without
+// privilege.
+CheckpointWorld::Upper upper_before() {
+  return is_privileged() ? CheckpointWorld::Upper::kFilled
+                         : CheckpointWorld::Upper::kEmpty;
 }
 
 class Story {
  public:
-  explicit Story(StoppingOs& os) : os_(os), world(os) {
+  explicit Story(StoppingOs& os) : os_(os), world(os, upper_before()) {
     world.config().check_upper = false;
     must(world.open());
     must(world.guest(first_work));

@@ -1,0 +1,349 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//
+// After a checkpoint upper has what the guest wrote to files, and nothing else
+// needs to: the blocks are marked as provided, and their bytes leave log and
+// store. From then on a block is read from the file that has it by the catalog.
+//
+// Invariant: a provided block is of a file that the catalog of the mark gives
+// it, and upper has that file with these bytes there, or it is free in the
+// guest's file system, and reads as zeros. What the log or the store has of a
+// block goes before.
+//
+//   before the mark   a file of upper's that the layout has blocks in, and that
+//                     is going to change or go: its blocks are provided from
+//                     now on, by the same file; those of one that has lost its
+//                     names while the guest has it open are written to the log
+//   publishing        readers go on: see upper_files.cc
+//   after it          blocks of files that changed are looked up in the new
+//                     catalog; then what is new is marked as provided
+//
+// Crash: the marks mean the same under the old catalog and the new one. Those
+// of before count for files that the old catalog gives their blocks to; when
+// the plan has changed them, the mark has the new one. What was not marked
+// stays in the store, which is no harm.
+//
+// Blocks stay in log and store whose bytes upper has not, or not for sure: of
+// directories and all else that is no file's content; of unwritten extents;
+// those with a copy in the journal; the last one of a file when there is
+// anything but zeros behind the end.
+#include "fsengine/device/handover.h"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <string>
+
+#include "fsengine/base/paths.h"
+
+namespace ovl {
+namespace {
+
+bool is_file(const ObjectId& id) {
+  return S_ISREG(id.type);
+}
+
+bool changes_bytes(const ObjectChange& change) {
+  return change.kind == ObjectChange::Kind::kGone || change.content.has_value();
+}
+
+Result<Stamp> stamp_of(int upper, const std::string& path) {
+  const SplitPath split = split_path(path);
+  const Fd dir = OVL_TRY(
+      open_beneath(upper, std::string(split.dir), O_RDONLY | O_DIRECTORY));
+  struct stat st {};
+  if (::fstatat(dir.get(), std::string(split.name).c_str(), &st,
+                AT_SYMLINK_NOFOLLOW) != 0)
+    return last_error("stat");
+  return Stamp{st.st_ino, static_cast<uint64_t>(st.st_size), st.st_mtim.tv_sec,
+               static_cast<uint32_t>(st.st_mtim.tv_nsec), 0};
+}
+
+std::vector<BlockRange> joined(std::vector<BlockRange> ranges) {
+  std::ranges::sort(ranges, {}, &BlockRange::first);
+  std::vector<BlockRange> out;
+  for (const BlockRange& range : ranges)
+    if (!out.empty() && out.back().end() == to_int(range.first))
+      out.back().count += range.count;
+    else
+      out.push_back(range);
+  return out;
+}
+
+// The part of a run of a file that lies in blocks [first, end) of it.
+std::optional<MapRun> part_of(const MapRun& run, uint64_t first, uint64_t end) {
+  const uint64_t from = std::max<uint64_t>(run.file_block, first);
+  const uint64_t to =
+      std::min<uint64_t>(uint64_t{run.file_block} + run.count, end);
+  if (from >= to || run.kind != RunKind::kData)
+    return std::nullopt;
+  const auto skipped = static_cast<uint32_t>(from - run.file_block);
+  return MapRun{static_cast<uint32_t>(from), static_cast<uint32_t>(to - from),
+                run.device + skipped, run.kind};
+}
+
+// Data of a file in blocks [first, end) of it, in order.
+std::vector<MapRun> data_in(const Mapping& mapping, uint64_t first,
+                            uint64_t end) {
+  const auto runs_end =
+      std::ranges::find(mapping, RunKind::kMap, &MapRun::kind);
+  auto at = std::upper_bound(
+      mapping.begin(), runs_end, first,
+      [](uint64_t block, const MapRun& run) { return block < run.file_block; });
+  if (at != mapping.begin())
+    --at;
+  std::vector<MapRun> runs;
+  for (; at != runs_end && at->file_block < end; ++at)
+    if (const auto part = part_of(*at, first, end))
+      runs.push_back(*part);
+  return runs;
+}
+
+std::vector<MapRun> all_data(const Mapping& mapping) {
+  return data_in(mapping, 0, UINT64_MAX);
+}
+
+// Calls `visit` with each piece of a range, and where it is.
+template <typename Visit>
+Status for_each_piece(const DiskView& view, const BlockRange& range,
+                      Visit visit) {
+  for (uint64_t at = to_int(range.first); at < range.end();) {
+    const DiskView::Piece piece = view.piece_at(BlockNo{at}, range.end() - at);
+    OVL_TRY(visit(piece, BlockRange{BlockNo{at}, piece.count}));
+    at += piece.count;
+  }
+  return {};
+}
+
+}  // namespace
+
+void Handover::know(const ObjectId& id, const Node& node) {
+  if (is_file(id))
+    context_.files.set(
+        id, {node.host_ino, node.size, node.mtime_sec, node.mtime_nsec, 0});
+}
+
+Status Handover::start(const Catalog& catalog) {
+  const StoreMap& provided = context_.disk.store().provided();
+  const uint64_t end = blocks_for(context_.disk.size());
+  for (uint64_t at = 0; at < end;) {
+    const uint64_t count = provided.run_length(BlockNo{at}, end - at);
+    if (provided.test(BlockNo{at}))
+      OVL_TRY(resolve({BlockNo{at}, count}, catalog));
+    at += count;
+  }
+  return {};
+}
+
+// The layout's node of an identity, when it is a file of upper's with bytes of
+// its own.
+NodeId Handover::upper_node(const ObjectId& id) const {
+  const NodeId node = context_.base.image().node_of(id.ino);
+  if (node == kNoNode || !is_file(id))
+    return kNoNode;
+  const Node& found = context_.stack.pool()[node];
+  if (!context_.stack.is_upper(found) || found.source != kNoNode)
+    return kNoNode;
+  const auto inode = context_.base.inode(id.ino);
+  return inode && id_of(id.ino, *inode) == id ? node : kNoNode;
+}
+
+// Is what the device has there in a file of upper's?
+bool Handover::is_uppers(const DiskView::Piece& piece, BlockNo first) const {
+  if (piece.where != DiskView::Where::kBase)
+    return piece.where == DiskView::Where::kProvided;
+  const Segment segment = context_.base.image().resolve(
+      to_int(first) * kBlockSize, piece.count * kBlockSize);
+  return segment.kind == Segment::Kind::kFile &&
+         context_.stack.is_upper(context_.stack.pool()[segment.node]);
+}
+
+Status Handover::prepare(const Changes& changes, const LiveTree& live,
+                         const Decoder& decoder, const DiskView& view) {
+  std::vector<BlockRange> ranges;
+  bool is_any_kept = false;
+  for (const ObjectChange& change : changes.objects) {
+    if (!is_file(change.id) || !changes_bytes(change) ||
+        live.standing(change.id).ino == 0)
+      continue;
+    if (change.is_kept)
+      OVL_TRY(keep(change.id, decoder.catalog(), view));
+    else
+      OVL_TRY(provide_base(change.id, view, ranges));
+    is_any_kept |= change.is_kept;
+  }
+  if (is_any_kept)
+    OVL_TRY(context_.disk.flush());
+  return ranges.empty()
+             ? Status()
+             : context_.disk.provide(view, joined(std::move(ranges)));
+}
+
+Status Handover::keep(const ObjectId& id, const Catalog& catalog,
+                      const DiskView& view) {
+  for (const MapRun& run : all_data(OVL_TRY(catalog.mapping(id.ino))))
+    OVL_TRY(for_each_piece(
+        view, {run.block(), run.count},
+        [&](const DiskView::Piece& piece, const BlockRange& range) {
+          return is_uppers(piece, range.first) ? context_.disk.keep(view, range)
+                                               : Status();
+        }));
+  return {};
+}
+
+Status Handover::provide_base(const ObjectId& id, const DiskView& view,
+                              std::vector<BlockRange>& ranges) {
+  const UpperFiles::Key file = context_.files.find(id);
+  if (file == kNoNode || upper_node(id) == kNoNode)
+    return {};
+  for (const MapRun& run : all_data(OVL_TRY(context_.base.mapping(id.ino))))
+    OVL_TRY(for_each_piece(
+        view, {run.block(), run.count},
+        [&](const DiskView::Piece& piece, const BlockRange& range) {
+          if (piece.where != DiskView::Where::kBase)
+            return Status();
+          const uint64_t into = to_int(range.first) - run.device;
+          context_.blocks.set(range, file, run.file_block + into);
+          ranges.push_back(range);
+          return Status();
+        }));
+  return {};
+}
+
+void Handover::begin(const Changes& changes) {
+  for (const ObjectChange& change : changes.objects)
+    if (is_file(change.id))
+      context_.files.expect_change(change.id, changes_bytes(change));
+}
+
+// The files first: blocks may have gone from one to another.
+Status Handover::finish(const Changes& changes, const LiveTree& live,
+                        const Catalog& catalog) {
+  std::vector<BlockRange> ranges;
+  for (const ObjectChange& change : changes.objects) {
+    if (!is_file(change.id))
+      continue;
+    const UpperFiles::Key before = context_.files.find(change.id);
+    OVL_TRY(look_at(change, live));
+    const bool is_same = context_.files.find(change.id) == before;
+    if (before != kNoNode && (!is_same || changes_bytes(change)))
+      for (const BlockRange& range : context_.blocks.blocks_of(before))
+        ranges.push_back(range);
+  }
+  for (const BlockRange& range : ranges)
+    OVL_TRY(resolve(range, catalog));
+  return {};
+}
+
+Status Handover::look_at(const ObjectChange& change, const LiveTree& live) {
+  if (live.standing(change.id).ino == 0) {
+    context_.files.forget(change.id);
+    return {};
+  }
+  const std::string path = live.path(change.id);
+  const Stamp stamp =
+      OVL_TRY(stamp_of(context_.upper, path).in("upperdir: " + path));
+  if (stamp.ino != live.standing(change.id).ino)
+    return fail(ESTALE, "upperdir: " + path + ": changed by somebody else");
+  context_.files.set(change.id, stamp);
+  return {};
+}
+
+Status Handover::resolve(const BlockRange& range, const Catalog& catalog) {
+  for (uint64_t at = to_int(range.first); at < range.end();) {
+    const Catalog::Owner owner =
+        catalog.owner_of(BlockNo{at}, range.end() - at);
+    UpperFiles::Key file = kNoNode;
+    if (owner.use == Catalog::Use::kContent)
+      file = context_.files.find(
+          id_of(owner.ino, OVL_TRY(catalog.inode(owner.ino))));
+    context_.blocks.set({BlockNo{at}, owner.count}, file, owner.file_block);
+    at += owner.count;
+  }
+  return {};
+}
+
+Status Handover::hand_over(const Changes& changes, const LiveTree& live,
+                           const Decoder& decoder, const DiskView& view) {
+  std::vector<BlockRange> ranges;
+  for (const ObjectChange& change : changes.objects) {
+    const UpperFiles::Key file = context_.files.find(change.id);
+    if (file == kNoNode || !change.content ||
+        change.kind == ObjectChange::Kind::kGone ||
+        live.standing(change.id).ino == 0)
+      continue;
+    std::vector<FilePart> parts;
+    OVL_TRY(add_parts(change, decoder, view, parts));
+    for (const FilePart& part : parts) {
+      context_.blocks.set(part.blocks, file, part.file_block);
+      ranges.push_back(part.blocks);
+    }
+  }
+  if (ranges.empty())
+    return {};
+  return context_.disk.provide(view, joined(std::move(ranges)));
+}
+
+Status Handover::add_parts(const ObjectChange& change, const Decoder& decoder,
+                           const DiskView& view,
+                           std::vector<FilePart>& parts) const {
+  const Mapping mapping = OVL_TRY(decoder.catalog().mapping(change.id.ino));
+  const uint64_t whole = change.content->size / kBlockSize;
+  for (const FileRange& changed : change.content->changed) {
+    if (changed.is_hole)
+      continue;
+    for (const MapRun& run :
+         data_in(mapping, changed.first, changed.first + changed.count)) {
+      const uint64_t count =
+          whole > run.file_block
+              ? std::min<uint64_t>(run.count, whole - run.file_block)
+              : 0;
+      if (count > 0)
+        add_written({{run.block(), count}, run.file_block}, decoder, view,
+                    parts);
+      if (count < run.count && run.file_block + count == whole) {
+        std::vector<FilePart> tail;
+        add_written({{BlockNo{run.device + count}, 1}, whole}, decoder, view,
+                    tail);
+        OVL_TRY(add_tail(tail, change.content->size, view, parts));
+      }
+    }
+  }
+  return {};
+}
+
+// Upper has zeros behind the end.
+Status Handover::add_tail(const std::vector<FilePart>& tail, uint64_t size,
+                          const DiskView& view,
+                          std::vector<FilePart>& parts) const {
+  std::array<std::byte, kBlockSize> bytes;
+  for (const FilePart& part : tail) {
+    OVL_TRY(view.read(to_int(part.blocks.first) * kBlockSize, bytes));
+    if (std::all_of(bytes.begin() + ptrdiff_t(size % kBlockSize), bytes.end(),
+                    [](std::byte byte) { return byte == std::byte{0}; }))
+      parts.push_back(part);
+  }
+  return {};
+}
+
+// What of a part log or store have as it is committed.
+void Handover::add_written(const FilePart& part, const Decoder& decoder,
+                           const DiskView& view, std::vector<FilePart>& parts) {
+  using Where = DiskView::Where;
+  const uint64_t begin = to_int(part.blocks.first);
+  for (uint64_t at = begin; at < part.blocks.end();) {
+    const DiskView::Piece piece =
+        view.piece_at(BlockNo{at}, part.blocks.end() - at);
+    const uint64_t in_place = decoder.blocks_in_place(BlockNo{at}, piece.count);
+    const bool is_written =
+        piece.where == Where::kLog || piece.where == Where::kStore;
+    if (is_written && in_place > 0)
+      parts.push_back(
+          {{BlockNo{at}, in_place}, part.file_block + (at - begin)});
+    at += std::max<uint64_t>(in_place, 1);
+  }
+}
+
+}  // namespace ovl

@@ -1,0 +1,79 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#pragma once
+
+#include <functional>
+#include <vector>
+
+#include "fsengine/base/change.h"
+#include "fsengine/base/result.h"
+#include "fsengine/device/provided_blocks.h"
+#include "fsengine/device/upper_files.h"
+#include "fsengine/overlay/live_tree.h"
+#include "fsengine/overlay/stack.h"
+#include "fsengine/store/disk.h"
+#include "images/decode/base_state.h"
+#include "images/decode/decoder.h"
+
+namespace ovl {
+
+/// Which blocks of the device upper's files provide, from one checkpoint to
+/// the next. The essay is in the .cc. For the thread that makes checkpoints.
+class Handover {
+ public:
+  struct Context {
+    const Stack& stack;
+    const BaseState& base;
+    Disk& disk;
+    int upper;
+    UpperFiles& files;
+    ProvidedBlocks& blocks;
+  };
+  /// All that the context refers to outlives it.
+  explicit Handover(const Context& context) : context_(context) {}
+
+  /// An object of upper, as it was found at the start.
+  void know(const ObjectId& id, const Node& node);
+  /// What upper provides already. REQUIRES: all objects of upper are known.
+  Status start(const Catalog& catalog);
+
+  /// Blocks that the layout has in files of upper which will change or go are
+  /// provided, or kept, before they do: durable when it returns. REQUIRES:
+  /// `live` is as upper is, `decoder` has accepted `changes`.
+  Status prepare(const Changes& changes, const LiveTree& live,
+                 const Decoder& decoder, const DiskView& view);
+
+  /// Around publishing, while files.quiet() is held. finish() REQUIRES that
+  /// `live` is as upper is then.
+  void begin(const Changes& changes);
+  Status finish(const Changes& changes, const LiveTree& live,
+                const Catalog& catalog);
+
+  /// What upper has got of `view` leaves log and store.
+  Status hand_over(const Changes& changes, const LiveTree& live,
+                   const Decoder& decoder, const DiskView& view);
+
+ private:
+  // Blocks of the device, and where a file has them.
+  struct FilePart {
+    BlockRange blocks;
+    uint64_t file_block = 0;
+  };
+
+  NodeId upper_node(const ObjectId& id) const;
+  bool is_uppers(const DiskView::Piece& piece, BlockNo first) const;
+  Status keep(const ObjectId& id, const Catalog& catalog, const DiskView& view);
+  Status provide_base(const ObjectId& id, const DiskView& view,
+                      std::vector<BlockRange>& ranges);
+  Status look_at(const ObjectChange& change, const LiveTree& live);
+  Status resolve(const BlockRange& range, const Catalog& catalog);
+  Status add_parts(const ObjectChange& change, const Decoder& decoder,
+                   const DiskView& view, std::vector<FilePart>& parts) const;
+  Status add_tail(const std::vector<FilePart>& tail, uint64_t size,
+                  const DiskView& view, std::vector<FilePart>& parts) const;
+  static void add_written(const FilePart& part, const Decoder& decoder,
+                          const DiskView& view, std::vector<FilePart>& parts);
+
+  const Context context_;
+};
+
+}  // namespace ovl

@@ -1,0 +1,230 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//
+// What upper has of a guest's blocks leaves log and store, and the device shows
+// the same as before, whatever becomes of upper's files.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "tests/support/checkpoint_world.h"
+#include "tests/support/host_layers.h"
+
+namespace ovl {
+namespace {
+
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+using ::testing::IsEmpty;
+
+constexpr uint64_t kBig = 2 << 20;
+
+std::string read_content(const GuestFs& guest, Ino ino) {
+  ext2_file_t file = nullptr;
+  if (ext2fs_file_open(guest.fs(), to_int(ino), 0, &file) != 0)
+    return "cannot be opened";
+  std::string content(ext2fs_file_get_size(file), '?');
+  unsigned int got = 0;
+  const errcode_t error = ext2fs_file_read(
+      file, content.data(), static_cast<unsigned int>(content.size()), &got);
+  ext2fs_file_close(file);
+  return error == 0 && got == content.size() ? content : "cannot be read";
+}
+
+std::string letters(uint64_t count, char letter) {
+  return std::string(count, letter);
+}
+
+// Only for who may open whatever the guest's permissions say.
+class HandoverTest : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    if (!is_privileged())
+      GTEST_SKIP() << "nothing is handed over without privilege";
+  }
+  void open(CheckpointWorld::Upper upper = CheckpointWorld::Upper::kEmpty) {
+    world_ = std::make_unique<CheckpointWorld>(host_os(), upper);
+    reopen();
+  }
+  void reopen() {
+    const Status opened = world_->open();
+    ASSERT_TRUE(opened) << opened.error().what();
+  }
+  void guest(const std::function<Status(GuestFs&)>& work) {
+    const Status worked = world_->guest(work);
+    ASSERT_TRUE(worked) << worked.error().what();
+  }
+  void write(const std::string& path, uint64_t offset,
+             const std::string& text) {
+    guest([&](GuestFs& fs) -> Status {
+      if (!fs.lookup(path))
+        OVL_TRY(fs.make_node(path, S_IFREG | 0644));
+      return fs.write(path, offset, std::as_bytes(std::span(text)));
+    });
+  }
+  // The device shows what it did, before and after a kill; so does overlayfs.
+  void checkpoint() {
+    const auto shown = world_->shown();
+    const auto done = world_->device().checkpoint_now();
+    ASSERT_TRUE(done) << done.error().what();
+    ASSERT_TRUE(*done);
+    expect_shown(shown);
+    world_->kill();
+    reopen();
+    expect_shown(shown);
+  }
+  void end() {
+    const auto shown = world_->shown();
+    const Status ended = world_->end();
+    ASSERT_TRUE(ended) << ended.error().what();
+    ASSERT_THAT(world_->reports, IsEmpty());
+    reopen();
+    expect_shown(shown);
+  }
+  void expect_shown(const CheckpointWorld::Lines& shown) {
+    ASSERT_THAT(CheckpointWorld::difference(shown, world_->shown()), IsEmpty());
+    ASSERT_THAT(CheckpointWorld::difference(shown, world_->merged()),
+                IsEmpty());
+  }
+
+  std::unique_ptr<CheckpointWorld> world_;
+};
+
+TEST_F(HandoverTest, WhatUpperHasLeavesLogAndStore) {
+  open();
+  write("big", 0, letters(kBig, 'x'));
+  EXPECT_GT(world_->kept_bytes(), kBig);
+  checkpoint();
+  end();
+  EXPECT_LT(world_->kept_bytes(), kBig / 2);
+}
+
+TEST_F(HandoverTest, AFileIsFoundWhereItWentTo) {
+  open();
+  write("a/big", 0, letters(kBig, 'x'));
+  checkpoint();
+  guest([](GuestFs& fs) { return fs.rename("a/big", "d/other"); });
+  checkpoint();
+  guest([](GuestFs& fs) { return fs.rename("d", "a/moved"); });
+  checkpoint();
+  guest([](GuestFs& fs) { return fs.link("a/moved/other", "link"); });
+  checkpoint();
+  guest([](GuestFs& fs) { return fs.unlink("a/moved/other"); });
+  checkpoint();
+  end();
+}
+
+TEST_F(HandoverTest, AFileIsChangedInPartsAndInSize) {
+  open();
+  write("big", 0, letters(kBig, 'x'));
+  checkpoint();
+  write("big", 5 * kBlockSize + 17, letters(3 * kBlockSize, 'y'));
+  checkpoint();
+  guest([](GuestFs& fs) { return fs.truncate("big", 7 * kBlockSize + 5); });
+  checkpoint();
+  write("big", 20 * kBlockSize, letters(100, 'z'));
+  checkpoint();
+  guest([](GuestFs& fs) { return fs.punch("big", 2, 4); });
+  checkpoint();
+  guest([](GuestFs& fs) { return fs.set_mtime("big", {77, 5}); });
+  checkpoint();
+  end();
+}
+
+TEST_F(HandoverTest, BlocksOfAFileThatIsGoneAreUsedAgain) {
+  open();
+  for (char letter = 'a'; letter < 'e'; ++letter) {
+    write("new", 0, letters(kBig, letter));
+    checkpoint();
+    guest([](GuestFs& fs) { return fs.unlink("new"); });
+    if (letter % 2 == 0)
+      checkpoint();
+  }
+  end();
+}
+
+TEST_F(HandoverTest, TheEndOfABlockThatUpperHasNotStays) {
+  open();
+  write("file", 0, letters(kBlockSize, 'x'));
+  // A file system may leave anything there.
+  guest([](GuestFs& fs) -> Status {
+    const Ino ino = OVL_TRY(fs.lookup("file"));
+    GuestInode inode = OVL_TRY(fs.read_inode(ino));
+    inode.fields.i_size = 100;
+    return fs.write_inode(ino, inode);
+  });
+  const auto bytes = [this] {
+    std::vector<std::byte> all(world_->device().size());
+    EXPECT_TRUE(world_->device().read(0, all));
+    return all;
+  };
+  const auto before = bytes();
+  checkpoint();
+  EXPECT_TRUE(before == bytes());
+}
+
+TEST_F(HandoverTest, FilesThatUpperHadBeforeAreChangedMovedAndRemoved) {
+  open(CheckpointWorld::Upper::kFilled);
+  write("a/b", 100, "in place");
+  checkpoint();
+  guest([](GuestFs& fs) { return fs.rename("b/e", "a/moved"); });
+  checkpoint();
+  guest([](GuestFs& fs) { return fs.truncate("a/moved/a", 10); });
+  checkpoint();
+  guest([](GuestFs& fs) { return fs.unlink("e"); });
+  guest([](GuestFs& fs) { return fs.rename("a/e", "b/b"); });
+  checkpoint();
+  guest([](GuestFs& fs) { return fs.remove_tree("d"); });
+  checkpoint();
+  end();
+}
+
+// A guest that has a file open reads it without names, and so may the next
+// mount of a guest that was frozen.
+TEST_F(HandoverTest, AFileInUseKeepsItsBytesWithoutNames) {
+  for (const auto upper :
+       {CheckpointWorld::Upper::kEmpty, CheckpointWorld::Upper::kFilled}) {
+    open(upper);
+    const std::string path =
+        upper == CheckpointWorld::Upper::kEmpty ? "big" : "a/e";
+    if (upper == CheckpointWorld::Upper::kEmpty)
+      write(path, 0, letters(kBig, 'x'));
+    checkpoint();
+    Ino ino{};
+    guest([&](GuestFs& fs) -> Status {
+      ino = OVL_TRY(fs.lookup(path));
+      OVL_TRY(fs.link(path, "last name"));
+      OVL_TRY(fs.unlink(path));
+      return fs.unlink_in_use("last name");
+    });
+    const auto content = [&] {
+      DeviceSource source(world_->device());
+      GuestFs fs = GuestFs::open(source).value();
+      return read_content(fs, ino);
+    };
+    const std::string before = content();
+    ASSERT_GT(before.size(), 8000U);
+    for (int turn = 0; turn < 2; ++turn) {
+      const auto done = world_->device().checkpoint_now();
+      ASSERT_TRUE(done) << done.error().what();
+      EXPECT_FALSE(std::filesystem::exists(world_->path("upper/" + path)));
+      EXPECT_EQ(content(), before);
+      world_->kill();
+      reopen();
+      EXPECT_EQ(content(), before);
+    }
+  }
+}
+
+TEST_F(HandoverTest, WhoeverChangesAFileIsFoundOut) {
+  open();
+  write("big", 0, letters(kBig, 'x'));
+  checkpoint();
+  std::ofstream(world_->path("upper/big")) << "somebody else's";
+  std::vector<std::byte> all(world_->device().size());
+  EXPECT_EQ(world_->device().read(0, all).error().code(), EIO);
+  EXPECT_EQ(world_->device().read(0, all).error().code(), EIO);
+  EXPECT_THAT(world_->reports,
+              ElementsAre(HasSubstr("big: changed by somebody else")));
+}
+
+}  // namespace
+}  // namespace ovl
