@@ -54,7 +54,7 @@ Checkpointer::Checkpointer(Context context)
       touched_(context_.os, context_.state_dir) {
   context_.files.find_by([this](const ObjectId& id) {
     const ReaderLock lock(live_mutex_);
-    return live_->path(id);
+    return live_ ? live_->path(id) : "";
   });
 }
 
@@ -123,7 +123,10 @@ Status Checkpointer::start_live() {
                          [this](const ObjectId& id, const Node& node) {
                            handover_.know(id, node);
                          }));
-  live_ = std::move(live);
+  {
+    const WriterLock lock(live_mutex_);
+    live_ = std::move(live);
+  }
   return handover_.start(decoder_->catalog());
 }
 
@@ -168,6 +171,8 @@ Status Checkpointer::apply(Decoded decoded) {
   pending_ = OVL_TRY(std::move(pending));
   const Changes changes = pending_->changes;
   OVL_TRY(publish_pending());
+  if (!is_privileged())
+    return {};  // permissions that the guest gives would bar us
   return handover_.hand_over(changes, *live_, *decoder_, view);
 }
 
