@@ -9,7 +9,9 @@
 //   name than the lowers'               unless each shows it as it is
 //   whatever stands                     so do its directories, up to the root
 //   a directory over a lower one that   shows it by a redirect; without
-//   is not at its own place             redirects all in it is copied up
+//   is not at its own place             redirects all in it is copied up, and
+//                                       whiteouts in it go: where nothing is
+//                                       merged, the kernel lists them
 //
 // What stands in upper stays there, also when it becomes again what a lower
 // has: overlayfs does the same.
@@ -102,8 +104,10 @@ void LiveShape::settle(const ObjectId& id) {
     affect(name);
   const bool loses_lower =
       is_dir(id) && shown(id) == kNoNode && tree_.standing(id).lower != kNoNode;
-  if (loses_lower)
-    need_all_in(id);
+  if (!loses_lower)
+    return;
+  need_all_in(id);
+  uncover_in(id);
 }
 
 void LiveShape::affect(const Name& name) {
@@ -116,6 +120,16 @@ void LiveShape::need_all_in(const ObjectId& directory) {
   for (const auto& [name, id] : delta_.entries(directory))
     if (is_dir(id) || tree_.standing(id).ino == 0)
       need(id);
+}
+
+// What whiteouts in it have hidden.
+void LiveShape::uncover_in(const ObjectId& directory) {
+  const NodePool& pool = tree_.pool();
+  for (const Entry& entry : pool.entries(tree_.standing(directory).lower)) {
+    const std::string name(pool.name(entry));
+    if (!delta_.child({directory, name}))
+      affected_[directory].insert(name);
+  }
 }
 
 bool LiveShape::stands(const ObjectId& id) const {

@@ -49,6 +49,7 @@ class LiveShape {
   void settle(const ObjectId& id);
   void affect(const Name& name);
   void need_all_in(const ObjectId& directory);
+  void uncover_in(const ObjectId& directory);
   bool shows_through(const ObjectId& id) const;
   NodeId decide_shown(const ObjectId& directory) const;
 

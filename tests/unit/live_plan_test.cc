@@ -151,6 +151,18 @@ TEST_F(LivePlanTest, WithoutRedirectsAllInItIsCopiedUp) {
               UnorderedElementsAre("d-", "e/", "e/g", "e/sub/", "e/sub/f"));
 }
 
+TEST_F(LivePlanTest, WithoutRedirectsItsWhiteoutsGo) {
+  put("lower/d/sub/f");
+  put("lower/d/sub/h");
+  put("lower/d/g");
+  guest().remove("d/g");
+  guest().remove("d/sub/f");
+  checkpoint();
+  guest().rename("d", "e");
+  checkpoint();
+  EXPECT_THAT(upper(), UnorderedElementsAre("d-", "e/", "e/sub/", "e/sub/h"));
+}
+
 TEST_F(LivePlanTest, AMovedUpperDirectoryTakesItsContentAlong) {
   guest().mkdir("d");
   for (int i = 0; i < 50; ++i)
