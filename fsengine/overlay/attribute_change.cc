@@ -27,7 +27,8 @@ void set_xattrs(const AttributeRules& rules, const XattrSet& want,
                 const XattrSet& have, AttributeChange& change) {
   for (const Xattr& xattr : want) {
     const std::string* old = find_xattr(have, xattr.name);
-    if (old == nullptr || *old != xattr.value)
+    const bool is_new = old == nullptr || *old != xattr.value;
+    if (is_new && !is_acl_twin(xattr.name))
       change.set.push_back(
           {stored_xattr_name(rules.family, xattr.name), xattr.value});
   }

@@ -35,9 +35,15 @@ std::string stored_xattr_name(XattrFamily family, std::string_view guest) {
 }
 
 bool is_carried_xattr(std::string_view name) {
+  if (is_acl_twin(name))
+    return false;
   return name.starts_with("user.") || name.starts_with("trusted.") ||
          name.starts_with("security.") || name == "system.posix_acl_access" ||
          name == "system.posix_acl_default";
+}
+
+bool is_acl_twin(std::string_view name) {
+  return name == "trusted.SGI_ACL_FILE" || name == "trusted.SGI_ACL_DEFAULT";
 }
 
 }  // namespace ovl

@@ -33,4 +33,9 @@ std::string stored_xattr_name(XattrFamily family, std::string_view guest);
 /// trusted, security and POSIX ACLs. The rest belongs to the host.
 bool is_carried_xattr(std::string_view name);
 
+/// The second names that XFS lists ACLs under, with bytes of their own. What is
+/// done to one name is done to the other: carried beside an ACL that changed it
+/// would bring back the old one, and removed it takes both.
+bool is_acl_twin(std::string_view name);
+
 }  // namespace ovl
