@@ -150,6 +150,9 @@ Status UpperStage::replace(uint32_t index, const WantedName& wanted,
       wanted.kind == WantedName::Kind::kDir || S_ISDIR(present.mode);
   if (present.exists)
     step.kind = with_dir ? NameStep::Kind::kExchange : NameStep::Kind::kReplace;
+  // XFS gives a directory that it exchanges a new time.
+  if (wanted.kind == WantedName::Kind::kDir && present.exists)
+    touched_.insert(wanted.dir);
   if (wanted.kind == WantedName::Kind::kDir && plan_.dirs[wanted.dir].moved)
     step.ino = object_of(plan_.dirs[wanted.dir]).host_ino;
   const At at{target_.staging, step.staged};
