@@ -25,7 +25,8 @@ import cases_links  # noqa: E402
 import cases_rename  # noqa: E402
 import ovltest  # noqa: E402
 from ovltest import check, run, say  # noqa: E402
-from written_stack import Live, Stack, Stepwise  # noqa: E402
+from written_stack import (  # noqa: E402
+    Kills, Live, LiveRuns, Runs, Stack, Stepwise)
 
 CASES = [*cases_create.CASES, *cases_delete.CASES, *cases_links.CASES,
          *cases_rename.CASES]
@@ -121,16 +122,17 @@ class InPlace(Stepwise):
     parameters = ("journal=no", "checkpoint=sync")
 
 
-ALWAYS = {"whole": all_of(Stack), "live": all_of(Live),
-          "steps": all_of(Stepwise), "in-place": all_of(InPlace)}
-WAYS = {**ALWAYS, "file-systems": file_systems, "rootless": rootless}
+WAYS = {"whole": all_of(Stack), "live": all_of(Live), "steps": all_of(Stepwise),
+        "in-place": all_of(InPlace), "runs": all_of(Runs),
+        "live-runs": all_of(LiveRuns), "kills": all_of(Kills),
+        "file-systems": file_systems, "rootless": rootless}
 
 
 def test(space, args):
     cases = [case for case in CASES
              if not args.case or case.number in args.case]
     failed = []
-    for name in args.way or ALWAYS:
+    for name in args.way or WAYS:
         failed += WAYS[name](space, cases, args.type)
     check(not failed, "\n  ".join([f"{len(failed)} cases:", *failed]))
 

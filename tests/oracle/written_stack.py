@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """All cases of conformance.py in one stack of layers, a directory each."""
+import functools
 import os
 import pathlib
 import time
@@ -83,19 +84,41 @@ class Stack:
 
     # The guest's part.
 
-    def operate(self, guest):
-        for place, case in self.cases.items():
-            for step in case.steps():
-                shell(guest / place, step)
+    def start(self, guest):
+        """Upper has it already."""
 
-    def run(self):
-        """Everything; the failed cases."""
+    def step(self, guest, number):
+        for place, case in self.cases.items():
+            for change in case.steps()[number:number + 1]:
+                shell(guest / place, change)
+
+    def most_steps(self):
+        return max(len(case.steps()) for case in self.cases.values())
+
+    def operate(self, guest):
+        self.start(guest)
+        for place, case in self.cases.items():
+            for change in case.steps():
+                shell(guest / place, change)
+
+    def runs(self):
+        """What the guest does in each run of nbdkit."""
+        yield self.operate
+
+    def serve(self, operate):
+        """One run of nbdkit; what the guest saw last."""
         with self.server(self.upper, self.work) as server:
             with server.mounted("ext4") as guest:
-                self.operate(guest)
+                operate(guest)
                 seen = self.dump(guest)
             server.fsck()
         check(not server.log(), "nbdkit said:\n" + server.explain())
+        return seen
+
+    def run(self):
+        """Everything; the failed cases."""
+        for operate in self.runs():
+            seen = self.serve(operate)
         failed = self.judge()
         self.compare(seen)
         say(f"{self}: {len(self.cases) - len(failed)} cases")
@@ -187,7 +210,6 @@ class Live(Stack):
                 for is_kept in (False, True)]
 
     def operate(self, guest):
-        self.start(guest)
         super().operate(guest)
         run("sync", "-f", guest)
         self.wait_for(lambda: not list(self.differing(False)))
@@ -225,13 +247,53 @@ class Stepwise(Live):
 
     def operate(self, guest):
         self.start(guest)
-        left = {place: case.steps() for place, case in self.cases.items()}
-        while left:
-            for place, steps in left.items():
-                shell(guest / place, steps[0])
+        for number in range(self.most_steps()):
+            self.step(guest, number)
             run("sync", "-f", guest)
-            left = {place: steps[1:] for place, steps in left.items()
-                    if steps[1:]}
         failed = self.judge(at_rest=False)
         check(not failed, f"{self}: while still mounted: "
               + ", ".join(map(str, failed)))
+
+
+class Runs(Stack):
+    """A run of nbdkit for each step of the guest's."""
+
+    name = "a run a step, whole tree"
+
+    def runs(self):
+        yield self.start
+        for number in range(self.most_steps()):
+            yield functools.partial(self.step, number=number)
+
+
+class LiveRuns(Runs, Live):
+    """Each ends with a checkpoint, and there is no other."""
+
+    name = "a run a step"
+    parameters = ("checkpoint=86400",)
+
+    def allowed(self, case):
+        return [case.expected(self.redirect, is_kept=True)]
+
+    @staticmethod
+    def wait_for(condition):
+        """They are at the ends."""
+
+
+class Kills(LiveRuns):
+    """nbdkit is killed behind each step, while it makes the checkpoint that
+    follows when its client has gone."""
+
+    name = "killed behind each step"
+    allowed = Live.allowed
+
+    def runs(self):
+        yield lambda guest: None
+
+    def run(self):
+        for operate in super().runs():
+            server = self.server(self.upper, self.work).start()
+            with server.mounted("ext4") as guest:
+                operate(guest)
+            server.kill()
+        return super().run()
