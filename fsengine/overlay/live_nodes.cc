@@ -37,8 +37,10 @@ Result<NodeId> LiveNodes::read_upper(const ObjectId& id) {
     path = join_path(host_path(pool_, pool_[directory]), names.front().name);
   }
   const std::string context = path.empty() ? "upperdir" : "upperdir: " + path;
-  const LayerObject object =
-      OVL_TRY((path.empty() ? upper_.root() : upper_.find(path)).in(context));
+  auto found = path.empty() ? upper_.root() : upper_.find(path);
+  if (!found && found.error().code() == ENOENT)
+    return fail(ESTALE, context + ": removed by somebody else");
+  const LayerObject object = OVL_TRY(std::move(found).in(context));
   if (object.ino != delta_.tree().standing(id).ino)
     return fail(ESTALE, context + ": changed by somebody else");
   return pool_.add(layer_node(object, 0, directory, family_, pool_));

@@ -138,7 +138,11 @@ Status LivePlanner::add_names(const ObjectId& directory,
 
 Result<WantedName> LivePlanner::wanted(const Name& name) {
   using Kind = WantedName::Kind;
-  WantedName out{kept_name(name.name), Kind::kNothing, kNoNode, 0};
+  WantedName out;
+  out.name = kept_name(name.name);
+  out.kind = Kind::kNothing;
+  if (const auto before = tree_.child(name.directory, name.name))
+    out.ino_before = tree_.standing(*before).ino;
   const auto id = delta_.child(name);
   if (!id) {
     if (shape_.lower_child(name) != kNoNode)

@@ -30,6 +30,9 @@ struct WantedName {
   Kind kind = Kind::kFile;
   NodeId node = kNoNode;
   uint32_t dir = 0;
+  /// In a partial directory: which object of upper has the name until then; 0:
+  /// none, or a whiteout.
+  uint64_t ino_before = 0;
 };
 
 /// One directory of upper.

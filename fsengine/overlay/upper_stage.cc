@@ -93,6 +93,8 @@ Status UpperStage::compare_dir(uint32_t index) {
   for (const WantedName& wanted : plan_.dirs[index].names) {
     const std::string name(wanted.name);
     Present present = OVL_TRY(at_path(look_up(dir.get(), name), index));
+    if (plan_.dirs[index].partial)
+      OVL_TRY(at_path(check_present(wanted, present), index, name));
     if (leaves(present)) {
       touched_.insert(index);
       present = {};
@@ -100,6 +102,18 @@ Status UpperStage::compare_dir(uint32_t index) {
     OVL_TRY(at_path(compare_name(index, wanted, present), index, name));
   }
   return plan_.dirs[index].partial ? Status() : remove_others(index, dir.get());
+}
+
+// What somebody else put under a name, in place of ours or of nothing, is not
+// written over. A whiteout has nothing in it to lose.
+Status UpperStage::check_present(const WantedName& wanted,
+                                 const Present& present) {
+  const uint64_t ino =
+      present.exists && !present.whiteout ? present.ino : uint64_t{0};
+  if (ino == wanted.ino_before)
+    return {};
+  return fail(ESTALE, present.exists ? "changed by somebody else"
+                                     : "removed by somebody else");
 }
 
 // What upper has beside the names that are wanted.

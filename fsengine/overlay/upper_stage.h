@@ -76,6 +76,7 @@ class UpperStage {
   void settle_dirs();
   Result<Fd> open_kept(uint32_t index) const;
   static Result<Present> look_up(int dir, const std::string& name);
+  static Status check_present(const WantedName& wanted, const Present& present);
   bool leaves(const Present& present) const;
   void add_step(uint32_t index, NameStep step, bool hides);
   Status identify_steps();
