@@ -126,12 +126,16 @@ Status Device::record_upper(const Fd& staging) {
 }
 
 // A last checkpoint; the whole tree is read when that cannot be, and to check
-// it.
+// it. Not when upper is not as a checkpoint left it: the whole tree knows of
+// nothing in upper whether it is ours, and would take it away.
 Status Device::bring_upper_up_to_date() {
-  if (!has_checkpoints_ && !checkpointer_)
+  if (!has_checkpoints_ && !checkpointer_) {
+    OVL_TRY(check_only_ours());
     return apply_to_upper();
+  }
   const auto done = checkpoint(Position{UINT64_MAX});
-  if (!done && (!checkpointer_ || checkpointer_->is_publishing()))
+  const bool is_changed = !done && done.error().code() == ESTALE;
+  if (!done && (is_changed || !checkpointer_ || checkpointer_->is_publishing()))
     return tl::unexpected(done.error());
   OVL_TRY(check_only_ours());
   if (!done)
