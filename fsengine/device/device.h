@@ -123,7 +123,7 @@ class Device {
   template <typename Request>
   Status with_quiet_upper(Request request);
   tl::unexpected<Error> changed_by_somebody(const Error& error);
-  Status clear_leftovers();
+  Status check_leftovers();
   Checkpointer& checkpointer();
   Result<bool> checkpoint(Position flushed);
   void note_outcome(const Result<bool>& outcome);

@@ -7,7 +7,6 @@
 #include <cerrno>
 
 #include "fsengine/device/device.h"
-#include "fsengine/device/staging.h"
 
 namespace ovl {
 namespace {
@@ -66,19 +65,18 @@ bool Device::is_settled() const {
   return disk_ == nullptr || disk_owner_->mark().phase == Phase::kSettled;
 }
 
-// Not at the start, when nobody can tell yet whether we may write.
-Status Device::clear_leftovers() {
+// What is not ours is not taken for ours: upper is recorded when it is known to
+// show what the guest has, and not before.
+Status Device::check_leftovers() {
   if (!has_leftovers_)
     return {};
   OVL_TRY(check_only_ours());
-  const Fd staging = OVL_TRY(open_staging(os_, state_dir_.get()));
-  OVL_TRY(unstage(staging));
   has_leftovers_ = false;
   return {};
 }
 
 Result<bool> Device::checkpoint(Position flushed) {
-  OVL_TRY(clear_leftovers());
+  OVL_TRY(check_leftovers());
   return checkpointer().run(flushed);
 }
 

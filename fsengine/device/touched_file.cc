@@ -86,6 +86,29 @@ std::optional<std::span<const std::byte>> take_batch(
   return bytes.subspan(length);
 }
 
+// Returns where those that are whole end.
+Result<uint64_t> read_batches(int state_dir, Touched& touched) {
+  const Fd fd(::openat(state_dir, kName, O_RDONLY | O_NOFOLLOW | O_CLOEXEC));
+  if (!fd.is_open() && errno == ENOENT)
+    return 0;
+  struct stat st {};
+  if (!fd.is_open() || ::fstat(fd.get(), &st) != 0)
+    return last_error("open");
+  std::vector<std::byte> bytes(static_cast<size_t>(st.st_size));
+  OVL_TRY(read_at(fd.get(), 0, bytes));
+  std::span<const std::byte> rest = bytes;
+  while (!rest.empty()) {
+    if (rest.size() >= kHeadBytes && load_le<uint32_t>(rest, 8) > kVersion &&
+        std::memcmp(rest.data(), kMagic, 8) == 0)
+      return fail(EPROTO, "of a version that is unknown here");
+    const auto behind = take_batch(rest, touched);
+    if (!behind)
+      break;
+    rest = *behind;
+  }
+  return bytes.size() - rest.size();
+}
+
 // A guest chooses how deep its paths are.
 bool fits(const Touched& touched) {
   constexpr uint64_t kMostPath = 1 << 24;
@@ -101,11 +124,15 @@ bool fits(const Touched& touched) {
 
 }  // namespace
 
+// What an earlier run noted counts as long as upper was not recorded since.
 Status TouchedFile::open() {
   if (fd_.is_open())
     return {};
-  fd_ = OVL_TRY(
-      os_.open_file({state_dir_, kName}, O_RDWR | O_CREAT | O_TRUNC, 0600));
+  Touched touched;
+  const uint64_t end = OVL_TRY(read_batches(state_dir_, touched));
+  fd_ = OVL_TRY(os_.open_file({state_dir_, kName}, O_RDWR | O_CREAT, 0600));
+  OVL_TRY(os_.ftruncate(fd_.get(), end));
+  end_ = end;
   return os_.fsync(state_dir_);
 }
 
@@ -131,24 +158,7 @@ Status TouchedFile::remove() {
 
 Result<Touched> TouchedFile::read(int state_dir) {
   Touched touched;
-  const Fd fd(::openat(state_dir, kName, O_RDONLY | O_NOFOLLOW | O_CLOEXEC));
-  if (!fd.is_open() && errno == ENOENT)
-    return touched;
-  struct stat st {};
-  if (!fd.is_open() || ::fstat(fd.get(), &st) != 0)
-    return last_error(std::string(kPath) + ": open");
-  std::vector<std::byte> bytes(static_cast<size_t>(st.st_size));
-  OVL_TRY(read_at(fd.get(), 0, bytes).in(kPath));
-  for (std::span<const std::byte> rest = bytes; !rest.empty();) {
-    if (rest.size() >= kHeadBytes && load_le<uint32_t>(rest, 8) > kVersion &&
-        std::memcmp(rest.data(), kMagic, 8) == 0)
-      return tl::unexpected(
-          Error(EPROTO, "of a version that is unknown here").in(kPath));
-    const auto behind = take_batch(rest, touched);
-    if (!behind)
-      break;
-    rest = *behind;
-  }
+  OVL_TRY(read_batches(state_dir, touched).in(kPath));
   return touched;
 }
 

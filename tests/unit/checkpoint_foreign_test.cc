@@ -1,0 +1,141 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//
+// Somebody else changes upper while a device writes to it: what he made there
+// stays, and an error has its path.
+#include <sys/stat.h>
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "tests/support/checkpoint_world.h"
+
+namespace ovl {
+namespace {
+
+using ::testing::HasSubstr;
+using ::testing::IsEmpty;
+namespace fs = std::filesystem;
+
+std::span<const std::byte> bytes_of(const std::string& text) {
+  return std::as_bytes(std::span(text));
+}
+
+class CheckpointForeignTest : public ::testing::Test {
+ protected:
+  /// A guest has made a directory and a file in it, and upper shows them.
+  void start() {
+    ASSERT_TRUE(world_.open());
+    ASSERT_TRUE(world_.guest([](GuestFs& fs) -> Status {
+      OVL_TRY(fs.mkdir("t", 0755));
+      OVL_TRY(fs.make_node("t/file", S_IFREG | 0600));
+      return fs.write("t/file", 0, bytes_of(std::string(9000, 'g')));
+    }));
+    ASSERT_TRUE(world_.device().checkpoint_now());
+    time_ = fs::last_write_time(upper("t"));
+  }
+  void guest_writes(const std::string& path) {
+    ASSERT_TRUE(world_.guest([&](GuestFs& fs) -> Status {
+      if (path != "t/file")
+        OVL_TRY(fs.make_node(path, S_IFREG | 0600));
+      return fs.write(path, 0, bytes_of("ours"));
+    }));
+  }
+  void put(const std::string& path, const std::string& content) const {
+    std::ofstream(upper(path)) << content;
+  }
+  std::string content(const std::string& path) const {
+    std::ifstream file(upper(path));
+    return {std::istreambuf_iterator<char>(file), {}};
+  }
+  std::string upper(const std::string& path) const {
+    return world_.path("upper/" + path);
+  }
+  /// Neither a checkpoint nor the end takes it.
+  void expect_refused(const std::string& path) {
+    const auto done = world_.device().checkpoint_now();
+    ASSERT_FALSE(done);
+    EXPECT_EQ(done.error().code(), ESTALE);
+    EXPECT_THAT(done.error().what(), HasSubstr("upperdir: " + path + ": "));
+    const auto shown = world_.shown();
+    const Status ended = world_.end();
+    ASSERT_FALSE(ended);
+    EXPECT_THAT(ended.error().what(), HasSubstr("upperdir: " + path + ": "));
+    EXPECT_THAT(CheckpointWorld::difference(shown, world_.shown()), IsEmpty());
+  }
+  /// It was undone: all goes on.
+  void expect_end() {
+    fs::last_write_time(upper("t"), time_);
+    world_.kill();
+    ASSERT_TRUE(world_.open());
+    const auto shown = world_.shown();
+    const Status ended = world_.end();
+    ASSERT_TRUE(ended) << ended.error().what();
+    EXPECT_THAT(CheckpointWorld::difference(shown, world_.merged()), IsEmpty());
+  }
+
+  CheckpointWorld world_;
+  fs::file_time_type time_;
+};
+
+TEST_F(CheckpointForeignTest, WhatIsAddedUnderANameOfTheGuestStays) {
+  start();
+  put("t/new", "foreign");
+  guest_writes("t/new");
+  expect_refused("t/new");
+  EXPECT_EQ(content("t/new"), "foreign");
+  fs::remove(upper("t/new"));
+  expect_end();
+}
+
+TEST_F(CheckpointForeignTest, WhatReplacesAFileStays) {
+  start();
+  fs::rename(upper("t/file"), world_.path("aside"));
+  put("t/file", "foreign");
+  guest_writes("t/file");
+  expect_refused("t/file");
+  EXPECT_EQ(content("t/file"), "foreign");
+  fs::rename(world_.path("aside"), upper("t/file"));
+  expect_end();
+}
+
+TEST_F(CheckpointForeignTest, WhatIsRemovedIsNotMadeAnew) {
+  start();
+  fs::rename(upper("t/file"), world_.path("aside"));
+  guest_writes("t/file");
+  expect_refused("t/file");
+  EXPECT_FALSE(fs::exists(upper("t/file")));
+  fs::rename(world_.path("aside"), upper("t/file"));
+  expect_end();
+}
+
+// Its directory is one that a checkpoint made, so that upper's record does not
+// tell of what is in it.
+TEST_F(CheckpointForeignTest, WhatIsAddedAfterAKillStays) {
+  start();
+  world_.kill();
+  put("t/foreign", "foreign");
+  ASSERT_TRUE(world_.open());
+  expect_refused("t/foreign");
+  EXPECT_EQ(content("t/foreign"), "foreign");
+  world_.kill();
+  ASSERT_TRUE(world_.open()) << "it is still there";
+  world_.kill();
+  fs::remove(upper("t/foreign"));
+  expect_end();
+}
+
+// Upper had a file, so that there are no checkpoints.
+TEST_F(CheckpointForeignTest, WhatIsAddedStaysAtAnEndWithoutCheckpoints) {
+  put("old", "in upper before");
+  ASSERT_TRUE(world_.open());
+  guest_writes("first");
+  EXPECT_FALSE(world_.device().checkpoint_now());  // but the layout is kept
+  put("foreign", "foreign");
+  const Status ended = world_.end();
+  ASSERT_FALSE(ended);
+  EXPECT_THAT(ended.error().what(), HasSubstr("upperdir: foreign: "));
+  EXPECT_EQ(content("foreign"), "foreign");
+}
+
+}  // namespace
+}  // namespace ovl
