@@ -70,6 +70,13 @@ struct ContentChange {
   bool has_moved_blocks = false;
 };
 
+/// By which a file that nobody wrote to since is known.
+struct FileStamp {
+  uint64_t size = 0;
+  int64_t mtime_sec = 0;
+  uint32_t mtime_nsec = 0;
+};
+
 struct ObjectChange {
   enum class Kind {
     kMade,     // it had no name before
@@ -85,6 +92,7 @@ struct ObjectChange {
   std::optional<XattrSet> xattrs;     // none: as before
   std::optional<std::string> target;  // of a symlink; none: as before
   std::optional<ContentChange> content;  // of a regular file; none: as before
+  std::optional<FileStamp> before;       // with content, of kChanged
   /// kGone: the inode is still in use, by a guest that has it open.
   bool is_kept = false;
 };

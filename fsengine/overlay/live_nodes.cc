@@ -10,6 +10,19 @@
 #include "fsengine/overlay/layer_node.h"
 
 namespace ovl {
+namespace {
+
+// Not every host has room for parts of a second, or for more than 32 bits of
+// them.
+bool is_as_left(const LayerObject& object, const FileStamp& left) {
+  const bool fits = left.mtime_sec > INT32_MIN && left.mtime_sec < INT32_MAX;
+  const bool is_same_time =
+      object.mtime_sec == left.mtime_sec &&
+      (object.mtime_nsec == left.mtime_nsec || object.mtime_nsec == 0);
+  return object.size == left.size && (!fits || is_same_time);
+}
+
+}  // namespace
 
 Result<NodeId> LiveNodes::state(const ObjectId& id, Making making) {
   const bool is_in_upper = delta_.tree().standing(id).ino != 0;
@@ -41,9 +54,21 @@ Result<NodeId> LiveNodes::read_upper(const ObjectId& id) {
   if (!found && found.error().code() == ENOENT)
     return fail(ESTALE, context + ": removed by somebody else");
   const LayerObject object = OVL_TRY(std::move(found).in(context));
-  if (object.ino != delta_.tree().standing(id).ino)
+  if (object.ino != delta_.tree().standing(id).ino || is_written(id, object))
     return fail(ESTALE, context + ": changed by somebody else");
   return pool_.add(layer_node(object, 0, directory, family_, pool_));
+}
+
+// A patch would go into the middle of it. A copy of the guest's file is as good
+// as ours: with it the change is undone.
+bool LiveNodes::is_written(const ObjectId& id,
+                           const LayerObject& object) const {
+  const ObjectChange* change = delta_.find(id);
+  if (change == nullptr || !change->before)
+    return false;
+  const FileStamp now{change->content->size, change->attributes.mtime_sec,
+                      change->attributes.mtime_nsec};
+  return !is_as_left(object, *change->before) && !is_as_left(object, now);
 }
 
 // A guest chooses how deep its directories are.

@@ -31,6 +31,7 @@ class LiveNodes {
 
  private:
   Result<NodeId> read_upper(const ObjectId& id);
+  bool is_written(const ObjectId& id, const LayerObject& object) const;
   Node first_state(const ObjectId& id);
   Node copy_of(const Node& node);
   void change(const ObjectChange& change, Node& node);

@@ -83,6 +83,9 @@ Status Builder::add_state(const InodeChange& change, bool is_made) {
     object.content = is_made ? whole_content(change, mapping)
                              : content_change(change, mapping);
   }
+  if (object.content && !is_made)
+    object.before = FileStamp{change.before.size, change.before.mtime_sec,
+                              change.before.mtime_nsec};
   OVL_TRY(read_target_of(change, object, is_made));
   if (is_made || object.attributes_changed != 0 || object.xattrs ||
       object.target || object.content)

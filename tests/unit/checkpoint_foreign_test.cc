@@ -108,6 +108,20 @@ TEST_F(CheckpointForeignTest, WhatIsRemovedIsNotMadeAnew) {
   expect_end();
 }
 
+// A guest's few blocks do not go into the middle of it.
+TEST_F(CheckpointForeignTest, WhatIsWrittenInPlaceStays) {
+  start();
+  const auto time = fs::last_write_time(upper("t/file"));
+  const std::string before = content("t/file");
+  put("t/file", std::string(9000, 'x'));
+  guest_writes("t/file");
+  expect_refused("t/file");
+  EXPECT_EQ(content("t/file"), std::string(9000, 'x'));
+  put("t/file", before);
+  fs::last_write_time(upper("t/file"), time);
+  expect_end();
+}
+
 // Its directory is one that a checkpoint made, so that upper's record does not
 // tell of what is in it.
 TEST_F(CheckpointForeignTest, WhatIsAddedAfterAKillStays) {
