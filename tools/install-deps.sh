@@ -23,7 +23,7 @@ test_run=(
   nbdkit libnbd-bin fuse3                # serve the device, mount it
   e2fsprogs fuse2fs mount util-linux     # e2fsck, debugfs, losetup
   attr acl python3 python3-libnbd procps valgrind
-  xfsprogs btrfs-progs strace            # uppers on them; kills at a call
+  xfsprogs btrfs-progs strace            # uppers on them; traces
   grub-common 7zip                       # ext2 drivers of other people
   qemu-system-x86 busybox-static         # a virtual machine as guest; its
   nbd-client qemu-utils                  # kernel is downloaded by the tests
