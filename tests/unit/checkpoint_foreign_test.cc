@@ -33,11 +33,12 @@ class CheckpointForeignTest : public ::testing::Test {
     ASSERT_TRUE(world_.device().checkpoint_now());
     time_ = fs::last_write_time(upper("t"));
   }
+  // A whole block: of others it would read what is not there.
   void guest_writes(const std::string& path) {
     ASSERT_TRUE(world_.guest([&](GuestFs& fs) -> Status {
       if (path != "t/file")
         OVL_TRY(fs.make_node(path, S_IFREG | 0600));
-      return fs.write(path, 0, bytes_of("ours"));
+      return fs.write(path, 0, bytes_of(std::string(kBlockSize, 'o')));
     }));
   }
   void put(const std::string& path, const std::string& content) const {
@@ -56,11 +57,9 @@ class CheckpointForeignTest : public ::testing::Test {
     ASSERT_FALSE(done);
     EXPECT_EQ(done.error().code(), ESTALE);
     EXPECT_THAT(done.error().what(), HasSubstr("upperdir: " + path + ": "));
-    const auto shown = world_.shown();
     const Status ended = world_.end();
     ASSERT_FALSE(ended);
     EXPECT_THAT(ended.error().what(), HasSubstr("upperdir: " + path + ": "));
-    EXPECT_THAT(CheckpointWorld::difference(shown, world_.shown()), IsEmpty());
   }
   /// It was undone: all goes on.
   void expect_end() {
@@ -128,18 +127,22 @@ TEST_F(CheckpointForeignTest, WhatIsAddedAfterAKillStays) {
   start();
   world_.kill();
   put("t/foreign", "foreign");
-  ASSERT_TRUE(world_.open());
-  expect_refused("t/foreign");
+  if (is_privileged()) {
+    // Readers need to know at once where upper's files are.
+    EXPECT_THAT(world_.open().error().what(),
+                HasSubstr("upperdir: t/foreign: "));
+  } else {
+    ASSERT_TRUE(world_.open());
+    expect_refused("t/foreign");
+  }
   EXPECT_EQ(content("t/foreign"), "foreign");
-  world_.kill();
-  ASSERT_TRUE(world_.open()) << "it is still there";
   world_.kill();
   fs::remove(upper("t/foreign"));
   expect_end();
 }
 
-// Upper had a file, so that there are no checkpoints.
 TEST_F(CheckpointForeignTest, WhatIsAddedStaysAtAnEndWithoutCheckpoints) {
+  world_.config().checkpoint.reset();
   put("old", "in upper before");
   ASSERT_TRUE(world_.open());
   guest_writes("first");
