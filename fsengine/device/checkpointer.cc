@@ -49,7 +49,7 @@ Checkpointer::Checkpointer(Context context)
     : context_(std::move(context)),
       base_(context_.image),
       handover_({context_.stack, base_, context_.disk, context_.upper,
-                 context_.files, context_.provided}),
+                 context_.files, context_.provided, context_.report}),
       catalog_(context_.os, context_.state_dir),
       touched_(context_.os, context_.state_dir) {
   context_.files.find_by([this](const ObjectId& id) {
@@ -109,7 +109,8 @@ Status Checkpointer::prepare() {
   if (is_mark_unsure_)
     OVL_TRY(set_mark(mark, mark.phase));
   is_mark_unsure_ = false;
-  return start();
+  OVL_TRY(start());
+  return has_standings_ ? Status() : find_standings();
 }
 
 Status Checkpointer::start_live() {
@@ -119,15 +120,22 @@ Status Checkpointer::start_live() {
                       [this](NodeId node) { return id_of(node); }});
   live->apply(
       OVL_TRY(names_since_base(decoder_->catalog()).in("workdir: ovl")));
-  OVL_TRY(take_standings(context_.now, *live,
-                         [this](const ObjectId& id, const Node& node) {
-                           handover_.know(id, node);
-                         }));
   {
     const WriterLock lock(live_mutex_);
     live_ = std::move(live);
   }
-  return handover_.start(decoder_->catalog());
+  return handover_.start(decoder_->catalog(), *live_, context_.now);
+}
+
+// Only readers look for paths meanwhile.
+Status Checkpointer::find_standings() {
+  const WriterLock lock(live_mutex_);
+  OVL_TRY(take_standings(context_.now, *live_,
+                         [this](const ObjectId& id, const Node& node) {
+                           handover_.know(id, node);
+                         }));
+  has_standings_ = true;
+  return {};
 }
 
 NodeId Checkpointer::node_of(const ObjectId& id) const {

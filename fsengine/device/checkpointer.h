@@ -44,6 +44,7 @@ class Checkpointer {
     ProvidedBlocks& provided;
     Tree now;  // upper over the lowers, as the device found it
     std::function<Status()> record_upper;  // anew, as it is
+    std::function<void(const std::string& line)> report;
   };
   /// All that the context refers to outlives it.
   explicit Checkpointer(Context context);
@@ -92,6 +93,7 @@ class Checkpointer {
 
   Status prepare();
   Status start_live();
+  Status find_standings();
   NodeId node_of(const ObjectId& id) const;
   ObjectId id_of(NodeId node) const;
   Status start_decoder(const MarkState& mark);
@@ -116,6 +118,7 @@ class Checkpointer {
   // Readers look for paths in it while it does not change.
   SharedMutex live_mutex_;
   std::unique_ptr<LiveTree> live_;
+  bool has_standings_ = false;  // live_ knows where its objects stand
   Handover handover_;
   KeptCatalog catalog_;
   TouchedFile touched_;

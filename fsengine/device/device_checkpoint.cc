@@ -82,20 +82,21 @@ Result<bool> Device::checkpoint(Position flushed) {
 
 Checkpointer& Device::checkpointer() {
   if (!checkpointer_)
-    checkpointer_ = std::make_unique<Checkpointer>(Checkpointer::Context{
-        .os = os_,
-        .upper = places_->upper(),
-        .state_dir = state_dir_.get(),
-        .family = family_,
-        .redirect_dir = redirect_dir_,
-        .owner = config_.owner,
-        .stack = *stack_,
-        .image = *image_,
-        .disk = *disk_owner_,
-        .files = *upper_files_,
-        .provided = *provided_,
-        .now = upper_now(),
-        .record_upper = [this] { return record_upper(); }});
+    checkpointer_ = std::make_unique<Checkpointer>(
+        Checkpointer::Context{.os = os_,
+                              .upper = places_->upper(),
+                              .state_dir = state_dir_.get(),
+                              .family = family_,
+                              .redirect_dir = redirect_dir_,
+                              .owner = config_.owner,
+                              .stack = *stack_,
+                              .image = *image_,
+                              .disk = *disk_owner_,
+                              .files = *upper_files_,
+                              .provided = *provided_,
+                              .now = upper_now(),
+                              .record_upper = [this] { return record_upper(); },
+                              .report = config_.report});
   return *checkpointer_;
 }
 

@@ -238,12 +238,7 @@ Status Device::find_provided() {
   if (!provided.test(BlockNo{0}) &&
       provided.run_length(BlockNo{0}, blocks) == blocks)
     return {};
-  auto found = checkpointer().start();
-  if (!found && found.error().code() == ESTALE)
-    return fail(ESTALE, found.error().what() +
-                            ": the device has changes that are not in upperdir "
-                            "yet: to go on, undo that");
-  return found;
+  return checkpointer().start();
 }
 
 DiskOptions Device::disk_options() const {

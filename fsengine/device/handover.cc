@@ -34,9 +34,12 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
+#include <cstdint>
 #include <string>
+#include <string_view>
 
 #include "fsengine/base/paths.h"
+#include "fsengine/overlay/upper_plan.h"
 
 namespace ovl {
 namespace {
@@ -59,6 +62,17 @@ Result<Stamp> stamp_of(int upper, const std::string& path) {
     return last_error("stat");
   return Stamp{st.st_ino, static_cast<uint64_t>(st.st_size), st.st_mtim.tv_sec,
                static_cast<uint32_t>(st.st_mtim.tv_nsec), 0};
+}
+
+// What a path leads to, from the root.
+NodeId node_at(const Tree& tree, std::string_view path) {
+  NodeId at = tree.root;
+  while (!path.empty() && at != kNoNode) {
+    const size_t slash = path.find('/');
+    at = tree.pool.child(at, path.substr(0, slash));
+    path = slash == path.npos ? "" : path.substr(slash + 1);
+  }
+  return at;
 }
 
 std::vector<BlockRange> joined(std::vector<BlockRange> ranges) {
@@ -119,22 +133,55 @@ Status for_each_piece(const DiskView& view, const BlockRange& range,
 
 }  // namespace
 
-void Handover::know(const ObjectId& id, const Node& node) {
-  if (is_file(id))
-    context_.files.set(
-        id, {node.host_ino, node.size, node.mtime_sec, node.mtime_nsec, 0});
-}
-
-Status Handover::start(const Catalog& catalog) {
+Status Handover::start(const Catalog& catalog, const LiveTree& live,
+                       const Tree& now) {
   const StoreMap& provided = context_.disk.store().provided();
   const uint64_t end = blocks_for(context_.disk.size());
   for (uint64_t at = 0; at < end;) {
-    const uint64_t count = provided.run_length(BlockNo{at}, end - at);
-    if (provided.test(BlockNo{at}))
+    uint64_t count = provided.run_length(BlockNo{at}, end - at);
+    if (provided.test(BlockNo{at})) {
+      const Catalog::Owner owner = catalog.owner_of(BlockNo{at}, count);
+      count = owner.count;
+      if (owner.use == Catalog::Use::kContent) {
+        const CatalogInode inode = OVL_TRY(catalog.inode(owner.ino));
+        find(id_of(owner.ino, inode), inode, live, now);
+      }
       OVL_TRY(resolve({BlockNo{at}, count}, catalog));
+    }
     at += count;
   }
   return {};
+}
+
+// Its times are told apart as far as any file system of a host can keep them.
+void Handover::find(const ObjectId& id, const CatalogInode& inode,
+                    const LiveTree& live, const Tree& now) {
+  const bool has_file = is_file(id) && inode.has_names();
+  if (!has_file || context_.files.find(id) != kNoNode)
+    return;
+  const std::string path = live.path(id);
+  const NodeId found = node_at(now, path);
+  const bool has_time =
+      inode.mtime_sec >= INT32_MIN && inode.mtime_sec <= INT32_MAX;
+  if (found != kNoNode) {
+    const Node& node = now.pool[found];
+    if (node.is_regular() && is_upper_object(now.pool, found) &&
+        node.size == inode.size &&
+        (!has_time || (node.mtime_sec == inode.mtime_sec &&
+                       node.mtime_nsec == inode.mtime_nsec)))
+      return know(id, node);
+  }
+  context_.report("upperdir: " + path +
+                  ": changed by somebody else: what the device had in it "
+                  "cannot be read until that is undone, and nbdkit started "
+                  "again");
+  context_.files.set(id, {});  // no file is like that
+}
+
+void Handover::know(const ObjectId& id, const Node& node) {
+  if (is_file(id) && context_.files.find(id) == kNoNode)
+    context_.files.set(
+        id, {node.host_ino, node.size, node.mtime_sec, node.mtime_nsec, 0});
 }
 
 // The layout's node of an identity, when it is a file of upper's with bytes of

@@ -27,14 +27,17 @@ class Handover {
     int upper;
     UpperFiles& files;
     ProvidedBlocks& blocks;
+    std::function<void(const std::string& line)> report;
   };
   /// All that the context refers to outlives it.
   explicit Handover(const Context& context) : context_(context) {}
 
-  /// An object of upper, as it was found at the start.
+  /// What upper provides already: `live` has the names that the catalog has,
+  /// `now` is upper over the lowers as it was found. A file that somebody else
+  /// changed is told of, and cannot be read.
+  Status start(const Catalog& catalog, const LiveTree& live, const Tree& now);
+  /// An object of upper, as it was found.
   void know(const ObjectId& id, const Node& node);
-  /// What upper provides already. REQUIRES: all objects of upper are known.
-  Status start(const Catalog& catalog);
 
   /// Blocks that the layout has in files of upper which will change or go are
   /// provided, or kept, before they do: durable when it returns. REQUIRES:
@@ -59,6 +62,8 @@ class Handover {
     uint64_t file_block = 0;
   };
 
+  void find(const ObjectId& id, const CatalogInode& inode, const LiveTree& live,
+            const Tree& now);
   NodeId upper_node(const ObjectId& id) const;
   bool is_uppers(const DiskView::Piece& piece, BlockNo first) const;
   Status keep(const ObjectId& id, const Catalog& catalog, const DiskView& view);

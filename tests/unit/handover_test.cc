@@ -226,5 +226,31 @@ TEST_F(HandoverTest, WhoeverChangesAFileIsFoundOut) {
               ElementsAre(HasSubstr("big: changed by somebody else")));
 }
 
+// Also when nobody looked; all else can be read.
+TEST_F(HandoverTest, WhoeverChangesAFileBetweenRunsIsFoundOut) {
+  open();
+  write("big", 0, letters(kBig, 'x'));
+  write("other", 0, letters(kBig, 'y'));
+  checkpoint();
+  const auto shown = world_->shown();
+  const auto time = std::filesystem::last_write_time(world_->path("upper/big"));
+  world_->kill();
+  std::ofstream(world_->path("upper/big")) << letters(kBig, 'z');
+  reopen();
+  EXPECT_THAT(world_->reports,
+              ElementsAre(HasSubstr("big: changed by somebody else")));
+  DeviceSource source(world_->device());
+  const GuestFs fs = GuestFs::open(source).value();
+  EXPECT_EQ(read_content(fs, fs.lookup("big").value()), "cannot be read");
+  EXPECT_EQ(read_content(fs, fs.lookup("other").value()), letters(kBig, 'y'));
+  world_->kill();
+  std::ofstream(world_->path("upper/big")) << letters(kBig, 'x');
+  std::filesystem::last_write_time(world_->path("upper/big"), time);
+  world_->reports.clear();
+  reopen();
+  expect_shown(shown);
+  EXPECT_THAT(world_->reports, IsEmpty());
+}
+
 }  // namespace
 }  // namespace ovl
