@@ -43,6 +43,10 @@ std::unique_ptr<Server> server;
 // nbdkit sets it: -D ovl.check=1 (nbdkit-plugin(3), "Debug Flags").
 extern "C" __attribute__((visibility("default"))) int ovl_debug_check;
 int ovl_debug_check = 0;
+// -D ovl.whole=1: no checkpoints, and the whole tree is written back at the
+// end.
+extern "C" __attribute__((visibility("default"))) int ovl_debug_whole;
+int ovl_debug_whole = 0;
 
 namespace {
 
@@ -87,6 +91,8 @@ int ovl_get_ready() {
       nbdkit_error("%s", ovl::one_line(line).c_str());
     };
     config.check_upper = ovl_debug_check != 0;
+    if (ovl_debug_whole != 0)
+      config.checkpoint.reset();
     server->device = OVL_TRY(Device::open(config, ovl::host_os()));
     return {};
   });

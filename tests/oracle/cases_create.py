@@ -69,6 +69,7 @@ CASES = [
               'getfacl -cn d/m | grep -q default:user:7:rwx'),
     Case("16", "no ACL where a default ACL is", "file d/n; setfacl -b d/n",
          "d d opaque; f d/n", start="mkdir d; setfacl -d -m u:7:rwx d",
+         filled="d d; f d/n",
          then="lacks system.posix_acl_access d/n; "
               "has system.posix_acl_default d"),
     Case("16b", "ACLs of lower files change",

@@ -136,6 +136,7 @@ CASES = [
          "d s opaque; d s/F redirect=/D; w D", lower="file L1/D/x",
          start="mkdir E; setfattr -n trusted.overlay.redirect -v D E; "
                "whiteout D", off="d s opaque; d s/F; f s/F/x; w D",
+         filled="d s opaque; d s/F redirect=/D; w D",
          by_hand=True),
     Case("also", "a redirect of upper stays", "file E/n",
          "d E redirect=D; f E/n; w D", lower="file L1/D/x",
@@ -144,7 +145,7 @@ CASES = [
     Case("also", "a redirect of upper goes home", "mv E D", "d D",
          lower="file L1/D/x", start="mkdir E; touch -d @5 E; "
          "setfattr -n trusted.overlay.redirect -v D E; whiteout D",
-         by_hand=True),
+         filled="d D redirect=D", by_hand=True),
     Case("also", "one name of a link moves", "mv a d/a",
          "d d; f b; f d/a=b; w a",
          lower="file L1/a; ln L1/a L1/b; mkdir L1/d"),

@@ -26,7 +26,7 @@ import cases_rename  # noqa: E402
 import ovltest  # noqa: E402
 from ovltest import check, run, say  # noqa: E402
 from written_stack import (  # noqa: E402
-    Kills, Live, LiveRuns, Runs, Stack, Stepwise)
+    Filled, Kills, Live, LiveRuns, Runs, Stack, Stepwise)
 
 CASES = [*cases_create.CASES, *cases_delete.CASES, *cases_links.CASES,
          *cases_rename.CASES]
@@ -122,7 +122,7 @@ class InPlace(Stepwise):
     parameters = ("journal=no", "checkpoint=sync")
 
 
-WAYS = {"whole": all_of(Stack), "live": all_of(Live), "steps": all_of(Stepwise),
+WAYS = {"whole": all_of(Stack), "filled": all_of(Filled), "live": all_of(Live), "steps": all_of(Stepwise),
         "in-place": all_of(InPlace), "runs": all_of(Runs),
         "live-runs": all_of(LiveRuns), "kills": all_of(Kills),
         "file-systems": file_systems, "rootless": rootless}

@@ -11,7 +11,8 @@ each "; ". `upper` is what upper must then hold, a line an object:
 with other overlay attributes named as they are. None stands for an upper
 without the case's own directory. `off` is the same for redirect_dir=off where
 that differs, `kept` for a checkpoint behind each step, where what becomes
-again what a lower has stays in upper (two for on and off). `then` are
+again what a lower has stays in upper (two for on and off), `filled` for that
+over an upper that had `start` before, of which more stays. `then` are
 conditions that hold in upper. With `by_hand` no guest can make `start`.
 """
 import dataclasses
@@ -54,6 +55,7 @@ class Case:
     start: str = ""
     off: object = SAME
     kept: object = SAME
+    filled: object = SAME
     then: str = ""
     by_hand: bool = False
 
@@ -63,10 +65,12 @@ class Case:
     def steps(self):
         return self.change.split("; ")
 
-    def expected(self, redirect, is_kept=False):
+    def expected(self, redirect, is_kept=False, is_filled=False):
         """As UpperText.lines() has it."""
         on, off = self.upper, self.off
-        if is_kept and self.kept is not SAME:
+        if is_filled and self.filled is not SAME:
+            on, off = self.filled, SAME
+        elif is_kept and self.kept is not SAME:
             on, off = self.kept if isinstance(self.kept, tuple) \
                 else (self.kept, SAME)
         lines = on if redirect == "on" or off is SAME else off

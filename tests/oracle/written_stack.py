@@ -16,10 +16,11 @@ NOTES = ("origin", "impure", "uuid")
 
 
 class Stack:
-    """Upper has what it begins with before the device is laid out: so all is
+    """Upper has what it begins with before the device is laid out, and all is
     written at the end, by the planner of whole trees."""
 
     name = "whole tree"
+    debug = ("check", "whole")
     parameters = ()
     family = "trusted.overlay."
     user = None
@@ -77,7 +78,9 @@ class Stack:
                       f"upperdir={upper}", f"workdir={work}",
                       f"redirect_dir={self.redirect}", f"type={self.fs_type}",
                       "size=+1G", *self.parameters,
-                      options=["-D", "ovl.check=1"], as_user=self.user)
+                      options=[word for flag in self.debug
+                               for word in ("-D", f"ovl.{flag}=1")],
+                      as_user=self.user)
 
     def dump(self, top):
         return dump_dir(top, *self.dump_options)
@@ -191,6 +194,7 @@ class Live(Stack):
     """Upper is empty at first, the guest makes what it begins with, and upper
     follows every second."""
 
+    debug = ("check",)
     name = "checkpoints"
     parameters = ("checkpoint=1",)
 
@@ -253,6 +257,22 @@ class Stepwise(Live):
         failed = self.judge(at_rest=False)
         check(not failed, f"{self}: while still mounted: "
               + ", ".join(map(str, failed)))
+
+
+class Filled(Stack):
+    """A checkpoint behind each step over an upper that had files."""
+
+    name = "a checkpoint a step over files of upper"
+    debug = ("check",)
+    parameters = ("checkpoint=sync",)
+
+    def allowed(self, case):
+        return [case.expected(self.redirect, is_kept=True, is_filled=True)]
+
+    def operate(self, guest):
+        for number in range(self.most_steps()):
+            self.step(guest, number)
+            run("sync", "-f", guest)
 
 
 class Runs(Stack):
