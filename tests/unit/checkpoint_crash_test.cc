@@ -7,7 +7,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include "tests/support/checkpoint_world.h"
+#include "tests/support/checkpoint_story.h"
 #include "tests/support/stopping_os.h"
 
 namespace ovl {
@@ -18,61 +18,13 @@ using ::testing::Each;
 using ::testing::IsEmpty;
 using Lines = CheckpointWorld::Lines;
 
-std::span<const std::byte> bytes_of(const std::string& text) {
-  return std::as_bytes(std::span(text));
-}
-
-Status first_work(GuestFs& fs) {
-  OVL_TRY(fs.mkdir("made", 0755));
-  OVL_TRY(fs.make_node("made/file", S_IFREG | 0644));
-  OVL_TRY(fs.write("made/file", 0, bytes_of(std::string(9000, 'm'))));
-  OVL_TRY(fs.make_node("plain", S_IFREG | 0600));
-  OVL_TRY(fs.make_node("stale", S_IFREG | 0600));
-  OVL_TRY(fs.mkdir("kept", 0755));
-  return fs.make_node("kept/inner", S_IFREG | 0600);
-}
-
-Status change_what_upper_had(GuestFs& fs) {
-  OVL_TRY(fs.write("e", 4096, bytes_of(std::string(100, 'E'))));
-  OVL_TRY(fs.truncate("b/e/c", 5000));
-  return fs.unlink("b/e/a");
-}
-
-// Every kind of step that publishing has.
-Status second_work(GuestFs& fs) {
-  OVL_TRY(fs.rename("a", "made/here"));
-  OVL_TRY(fs.rename("kept", "moved"));
-  OVL_TRY(fs.remove_tree("d"));
-  OVL_TRY(fs.mkdir("d", 0700));
-  OVL_TRY(fs.make_node("d/n", S_IFREG | 0600));
-  OVL_TRY(fs.write("b/a", 0, bytes_of("after!")));
-  OVL_TRY(fs.write("made/file", 4096, bytes_of(std::string(4096, 'p'))));
-  OVL_TRY(fs.unlink("stale"));
-  OVL_TRY(fs.unlink("plain"));
-  OVL_TRY(fs.mkdir("plain", 0755));
-  OVL_TRY(fs.link("c", "linked"));
-  if (fs.lookup("b/e"))
-    OVL_TRY(change_what_upper_had(fs));
-  return fs.chmod("moved", 0750);
-}
-
-// Upper had files before, unless they would be in the way of a server without
-// privilege.
-CheckpointWorld::Upper upper_before() {
-  return is_privileged() ? CheckpointWorld::Upper::kFilled
-                         : CheckpointWorld::Upper::kEmpty;
-}
-
-class Story {
+class Story : public CheckpointStory {
  public:
-  explicit Story(StoppingOs& os) : os_(os), world(os, upper_before()) {
-    world.config().check_upper = false;
-    must(world.open());
-    must(world.guest(first_work));
+  explicit Story(StoppingOs& os) : CheckpointStory(os), os_(os) {
+    begin();
+    work(first_work);
     checkpoint();
-    before = world.merged();
-    must(world.guest(second_work));
-    after = world.shown();
+    work(second_work);
   }
 
   // Returns how many operations it would have had.
@@ -85,42 +37,9 @@ class Story {
     os_.reset();
     return count;
   }
-  void restart() {
-    world.kill();
-    must(world.open());
-    EXPECT_THAT(CheckpointWorld::difference(after, world.shown()), IsEmpty());
-  }
-  // A client that is still there flushes; one sync of the log that failed is
-  // for ever, and takes a restart.
-  void checkpoint() {
-    if (!world.device().flush()) {
-      restart();
-      must(world.device().flush());
-    }
-    const auto done = world.device().checkpoint_now();
-    EXPECT_TRUE(done) << done.error().what();
-    EXPECT_TRUE(done.value_or(false));
-  }
-  void check_end() {
-    checkpoint();
-    EXPECT_THAT(CheckpointWorld::difference(after, world.merged()), IsEmpty());
-    world.config().check_upper = true;
-    world.kill();
-    must(world.open());
-    must(world.end());
-    EXPECT_THAT(CheckpointWorld::difference(after, world.merged()), IsEmpty());
-  }
-  void must(const Status& status) {
-    EXPECT_TRUE(status) << status.error().what();
-  }
 
  private:
   StoppingOs& os_;
-
- public:
-  CheckpointWorld world;
-  Lines before;
-  Lines after;
 };
 
 // OVL_CRASH_STRIDE=N takes an Nth of the stops (the sanitizer builds).
