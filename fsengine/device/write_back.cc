@@ -77,6 +77,9 @@ Status Device::finish_write_back() {
   const bool is_end = state.phase == Phase::kPublishing;
   if (!is_end && state.phase != Phase::kCheckpointing)
     return {};
+  // A server that was killed may have left it in the host's cache alone; upper
+  // must not be ahead of it.
+  OVL_TRY((*mark)->set(state).in("workdir: ovl"));
   const PublishPlan plan = OVL_TRY(read_plan(state_dir_.get()));
   const Fd staging = OVL_TRY(open_staging(os_, state_dir_.get()));
   OVL_TRY(publish(os_, places_->upper(), staging.get(), plan));
