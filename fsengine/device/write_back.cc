@@ -294,6 +294,7 @@ Status Device::write_tree(const Rebased& rebased, ExtReader& reader,
     return record_upper(staging);
   OVL_TRY(save_lost(rebased.lost, reader, view).in("workdir: ovl"));
   OVL_TRY(write_plan(os_, state_dir_.get(), *plan));
+  OVL_TRY(os_.fsync(state_dir_.get()).in("workdir: ovl"));
   OVL_TRY(disk_owner_
               ->change_mark([](MarkState& mark) {
                 mark.phase = Phase::kPublishing;
