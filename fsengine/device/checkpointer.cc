@@ -266,9 +266,11 @@ Status Checkpointer::publish_pending() {
   return finish_pending();
 }
 
+// An attempt that failed may have left a mark that says it was done.
 Status Checkpointer::publish_steps() {
   if (pending_->steps.empty())
     return {};
+  OVL_TRY(set_mark(pending_->mark, Phase::kCheckpointing));
   const Fd staging = OVL_TRY(open_staging(context_.os, context_.state_dir));
   return publish(context_.os, context_.upper, staging.get(), pending_->steps);
 }

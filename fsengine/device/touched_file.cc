@@ -16,6 +16,7 @@
 
 #include "fsengine/base/little_endian.h"
 #include "fsengine/base/read_at.h"
+#include "fsengine/store/copy_onto_itself.h"
 
 namespace ovl {
 namespace {
@@ -124,7 +125,8 @@ bool fits(const Touched& touched) {
 
 }  // namespace
 
-// What an earlier run noted counts as long as upper was not recorded since.
+// What an earlier run noted counts as long as upper was not recorded since. The
+// last of it may be in the host's memory only, behind a sync that failed.
 Status TouchedFile::open() {
   if (fd_.is_open())
     return {};
@@ -132,6 +134,7 @@ Status TouchedFile::open() {
   const uint64_t end = OVL_TRY(read_batches(state_dir_, touched));
   fd_ = OVL_TRY(os_.open_file({state_dir_, kName}, O_RDWR | O_CREAT, 0600));
   OVL_TRY(os_.ftruncate(fd_.get(), end));
+  OVL_TRY(copy_onto_itself(os_, fd_.get(), 0, end));
   end_ = end;
   return os_.fsync(state_dir_);
 }

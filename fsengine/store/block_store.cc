@@ -8,6 +8,7 @@
 #include <string>
 
 #include "fsengine/base/read_at.h"
+#include "fsengine/store/copy_onto_itself.h"
 
 namespace ovl {
 namespace {
@@ -47,11 +48,13 @@ Result<std::unique_ptr<BlockStore>> BlockStore::create(Os& os, int directory,
 }
 
 Result<std::unique_ptr<BlockStore>> BlockStore::open(Os& os, int directory,
-                                                     uint64_t blocks) {
+                                                     uint64_t blocks,
+                                                     bool doubtful) {
   std::unique_ptr<BlockStore> store(new BlockStore(os, blocks));
   OVL_TRY(store->open_files(directory, 0, 0));
-  OVL_TRY(store->map_.load(store->map_file_.get()).in(kMapName));
-  OVL_TRY(store->provided_.load(store->provided_file_.get()).in(kProvidedName));
+  OVL_TRY(store->map_.load(store->map_file_.get(), doubtful).in(kMapName));
+  OVL_TRY(store->provided_.load(store->provided_file_.get(), doubtful)
+              .in(kProvidedName));
   return store;
 }
 
@@ -83,6 +86,12 @@ void BlockStore::adopt(BlockNo first, uint64_t count) {
 
 Status BlockStore::place(BlockNo first, std::span<const std::byte> blocks) {
   return os_.pwrite(blocks_.get(), blocks, to_int(first) * kBlockSize)
+      .in(kBlocksName);
+}
+
+Status BlockStore::write_again(BlockNo first, uint64_t count) {
+  return copy_onto_itself(os_, blocks_.get(), to_int(first) * kBlockSize,
+                          count * kBlockSize)
       .in(kBlocksName);
 }
 

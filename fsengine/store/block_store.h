@@ -28,9 +28,11 @@ class BlockStore {
   /// of `blocks` blocks. Makes what is missing.
   static Result<std::unique_ptr<BlockStore>> create(Os& os, int directory,
                                                     uint64_t blocks);
-  /// The same without making anything: ENOENT.
+  /// The same without making anything: ENOENT. When a sync of it had failed it
+  /// is `doubtful`: the maps will be written again.
   static Result<std::unique_ptr<BlockStore>> open(Os& os, int directory,
-                                                  uint64_t blocks);
+                                                  uint64_t blocks,
+                                                  bool doubtful = false);
   /// Removes the files of a store; no error when there are none.
   static Status remove(Os& os, int directory);
 
@@ -51,6 +53,8 @@ class BlockStore {
   Status place(BlockNo first, std::span<const std::byte> blocks);
   /// What was placed there is in the map from now on.
   void adopt(BlockNo first, uint64_t count);
+  /// Writes whole blocks as they read.
+  Status write_again(BlockNo first, uint64_t count);
   /// Bytes that were placed are on disk. Safe for any thread.
   Status sync_blocks() const;
   /// Leaves whole blocks to the base, which has zeros there as they are here,

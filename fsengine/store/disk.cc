@@ -163,6 +163,7 @@ Status Disk::finish(Position position, Durability durability) {
   if (durability == Durability::kLazy)
     return {};
   is_synced_often_ = true;
+  OVL_TRY(dispel_doubt());
   return sync_->through(position).in("flush");
 }
 
@@ -363,6 +364,7 @@ Status Disk::keep_unwritten(BlockNo first, std::span<const std::byte> bytes) {
 Status Disk::ensure_log_open() {
   if (log_is_open_)
     return {};
+  OVL_TRY(dispel_doubt());
   OVL_TRY(sync_->through(last()));
   const MutexLock lock(mutex_);
   if (log_is_open_)
@@ -408,7 +410,7 @@ Status Disk::change_mark(const std::function<void(MarkState&)>& change) {
   const MutexLock lock(mark_mutex_);
   MarkState state = mark_->state();
   change(state);
-  if (state == mark_->state())
+  if (state == mark_->state() && !mark_->is_unsure())
     return {};
   return mark_->set(state);
 }

@@ -137,6 +137,10 @@ class Disk {
   Result<bool> has_placed(const RecordHead& head) const;
   void start_log(const LogWriter::Start& start, Position durable);
   LogSync::Work take_unsynced();
+  void note_doubt();
+  Status dispel_doubt() OVL_EXCLUDES(mutex_);
+  Status write_again();
+  std::vector<Range> home_blocks();
 
   Status ensure_log_open();
   template <typename Attempt>
@@ -196,8 +200,9 @@ class Disk {
   std::unique_ptr<BlockStore> store_;
   std::unique_ptr<Ballast> ballast_;
 
-  // Locks, in this order: fold, mutex, mark, view.
+  // Locks, in this order: fold, doubt, mutex, mark, view.
   Mutex fold_mutex_;     // one fold, seal or provide at a time; held during I/O
+  Mutex doubt_mutex_;    // held once
   mutable Mutex mutex_;  // the end of the log
   mutable Mutex mark_mutex_;
   mutable Mutex view_mutex_;
@@ -209,6 +214,7 @@ class Disk {
   std::shared_ptr<Generation> sealed_ OVL_GUARDED_BY(mutex_);
   std::vector<SegmentRef> recovered_ OVL_GUARDED_BY(mutex_);  // not synced
   std::atomic<bool> log_is_open_ = false;
+  std::atomic<bool> is_in_doubt_ = false;      // what an earlier server left
   std::atomic<bool> is_synced_often_ = false;  // once since a segment began
   bool placed_unsynced_ OVL_GUARDED_BY(mutex_) = false;
   struct Placing {

@@ -65,6 +65,7 @@ Status Disk::fold() {
 Status Disk::fold_locked() {
   if (sync_->failed())
     return system_error(EIO, "fold: an earlier sync of the log failed");
+  OVL_TRY(dispel_doubt());
   OVL_TRY(fold_sealed());
   OVL_TRY(seal_active());
   OVL_TRY(fold_sealed());
@@ -113,7 +114,10 @@ Status Disk::sync_store() {
   if (!synced)
     sync_->fail_for_ever();
   OVL_TRY(std::move(synced));
-  return store_->save_maps();
+  auto saved = store_->save_maps();
+  if (!saved)
+    note_doubt();
+  return saved;
 }
 
 Result<std::shared_ptr<const DiskView>> Disk::seal() {

@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "fsengine/base/dir_names.h"
+#include "fsengine/store/copy_onto_itself.h"
 #include "fsengine/store/disk.h"
 #include "fsengine/store/log_reader.h"
 
@@ -100,11 +101,69 @@ Status Disk::open_files(int directory, uint64_t fingerprint) {
     return fail(ESTALE,
                 "it was written over other layers or with other parameters");
   log_directory_ = OVL_TRY(open_log_directory(directory));
-  store_ = OVL_TRY(BlockStore::open(os_, directory, blocks_for(size())));
+  store_ = OVL_TRY(
+      BlockStore::open(os_, directory, blocks_for(size()), state.is_doubtful));
   ballast_ = std::make_unique<Ballast>(os_, directory);
   OVL_TRY(replay(state));
   const bool was_closed = state.opened_sequence == 0;
-  return was_closed ? Status() : find_idle();
+  if (was_closed && !state.is_doubtful)
+    return {};
+  is_in_doubt_ = true;
+  return find_idle();
+}
+
+// For the next start: what it reads may be in the host's memory only, clean,
+// so that no sync would write it. This may be, too, or it is lost with the
+// rest.
+void Disk::note_doubt() {
+  (void)change_mark([](MarkState& mark) { mark.is_doubtful = true; });
+}
+
+// Once, before anything relies on what an earlier server left behind: it may
+// have been killed before its last syncs, and one of them may have failed.
+Status Disk::dispel_doubt() {
+  if (!is_in_doubt_)
+    return {};
+  const MutexLock lock(doubt_mutex_);
+  if (!is_in_doubt_)
+    return {};
+  if (mark().is_doubtful) {
+    OVL_TRY(write_again());
+    OVL_TRY(sync_->through(last()));
+    OVL_TRY(store_->save_maps());
+  }
+  const MutexLock mark_lock(mark_mutex_);
+  MarkState state = mark_->state();
+  state.is_doubtful = false;
+  OVL_TRY(mark_->set(state));
+  is_in_doubt_ = false;
+  return {};
+}
+
+// What was read, as it was read.
+Status Disk::write_again() {
+  std::vector<SegmentRef> segments;
+  {
+    const MutexLock lock(mutex_);
+    segments = recovered_;
+  }
+  for (const SegmentRef& segment : segments)
+    OVL_TRY(copy_onto_itself(os_, segment->fd(), 0,
+                             uint64_t{pool_->segment_blocks()} * kBlockSize)
+                .in("log"));
+  for (const Range& range : home_blocks())
+    OVL_TRY(store_->write_again(range.first, range.count));
+  return {};
+}
+
+std::vector<Disk::Range> Disk::home_blocks() {
+  std::vector<Range> blocks;
+  const MutexLock lock(mutex_);
+  for (uint32_t shard = 0; shard < DirtyIndex::kShards; ++shard)
+    for (const DirtyIndex::Item& item : active_->index().items_of(shard))
+      if (item.kind == DirtyIndex::Kind::kHome)
+        blocks.push_back({item.block, 1});
+  return blocks;
 }
 
 Result<bool> Disk::has_placed(const RecordHead& head) const {
@@ -160,8 +219,9 @@ Status Disk::find_idle() {
 void Disk::start_log(const LogWriter::Start& start, Position durable) {
   const MutexLock lock(mutex_);
   writer_ = std::make_unique<LogWriter>(os_, *pool_, start);
-  sync_ = std::make_unique<LogSync>(os_, *store_, durable,
-                                    [this] { return take_unsynced(); });
+  sync_ = std::make_unique<LogSync>(
+      os_, *store_, durable, [this] { return take_unsynced(); },
+      [this] { note_doubt(); });
   active_ = std::make_shared<Generation>(blocks_for(size()),
                                          pool_->segment_blocks(), durable);
   publish_view();

@@ -24,14 +24,19 @@ Status LogSync::lead() {
   mutex_.unlock();
   const Work work = take_work_();
   auto status = sync(work);
+  if (!status)
+    fail_for_ever();
   mutex_.lock();
   syncing_ = false;
   if (status)
     durable_.store(work.last, std::memory_order_release);
-  else
-    failed_.store(true, std::memory_order_release);
   done_.notify_all();
   return status;
+}
+
+void LogSync::fail_for_ever() {
+  if (!failed_.exchange(true, std::memory_order_acq_rel))
+    on_failure_();
 }
 
 Status LogSync::sync(const Work& work) {

@@ -26,20 +26,21 @@ class LogSync {
     bool placed = false;  // blocks in the store, too
     Position last{};
   };
-  /// All up to `durable` is on disk. `take_work` is called by one at a time.
-  /// The store outlives it.
+  /// All up to `durable` is on disk. `take_work` is called by one at a time,
+  /// `on_failure` when a sync failed. The store outlives it.
   LogSync(Os& os, const BlockStore& store, Position durable,
-          std::function<Work()> take_work)
+          std::function<Work()> take_work, std::function<void()> on_failure)
       : os_(os),
         store_(store),
         take_work_(std::move(take_work)),
+        on_failure_(std::move(on_failure)),
         durable_(durable) {}
 
   /// Returns when the record at `wanted` is on disk.
   Status through(Position wanted);
 
   /// What was written may be lost: from now on all fail.
-  void fail_for_ever() { failed_.store(true, std::memory_order_release); }
+  void fail_for_ever();
 
   Position durable() const { return durable_.load(std::memory_order_acquire); }
   bool failed() const { return failed_.load(std::memory_order_acquire); }
@@ -51,6 +52,7 @@ class LogSync {
   Os& os_;
   const BlockStore& store_;
   const std::function<Work()> take_work_;
+  const std::function<void()> on_failure_;
   Mutex mutex_;
   CondVar done_;
   bool syncing_ OVL_GUARDED_BY(mutex_) = false;

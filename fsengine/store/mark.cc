@@ -47,6 +47,7 @@ Slot encode_slot(const Numbered& mark) {
   store_le(bytes, 48, state.opened_sequence);
   store_le(bytes, 56, state.applied);
   store_le(bytes, 64, state.applied_transaction);
+  store_le<uint32_t>(bytes, 68, state.is_doubtful ? 1 : 0);
   store_le(bytes, 72, state.catalog);
   store_le(bytes, 80, state.durable);
   store_le<uint64_t>(bytes, kHashedBytes, XXH64(slot.data(), kHashedBytes, 0));
@@ -62,6 +63,7 @@ MarkState decode_state(std::span<const std::byte> bytes) {
   state.opened_sequence = load_le<uint64_t>(bytes, 48);
   state.applied = load_le<Position>(bytes, 56);
   state.applied_transaction = load_le<uint32_t>(bytes, 64);
+  state.is_doubtful = (load_le<uint32_t>(bytes, 68) & 1) != 0;
   state.catalog = load_le<uint64_t>(bytes, 72);
   state.durable = load_le<Position>(bytes, 80);
   return state;
@@ -130,12 +132,14 @@ Result<std::unique_ptr<Mark>> Mark::create(Os& os, int directory,
 
 Status Mark::set(const MarkState& state) {
   const Numbered changed{number_ + 1, state};
+  is_unsure_ = true;
   OVL_TRY(os_.pwrite(fd_.get(), encode_slot(changed),
                      (changed.number % 2) * kSlotBytes)
               .in(kName));
   OVL_TRY(os_.fdatasync(fd_.get()).in(kName));
   state_ = state;
   number_ = changed.number;
+  is_unsure_ = false;
   return {};
 }
 

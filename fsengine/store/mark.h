@@ -41,6 +41,9 @@ struct MarkState {
   Position applied{};
   uint32_t applied_transaction = 0;
   uint64_t catalog = 0;
+  // A sync of log or store failed: what the host has of them in memory may not
+  // be on disk, and it does not know.
+  bool is_doubtful = false;
 
   bool operator==(const MarkState&) const = default;
 };
@@ -60,8 +63,9 @@ class Mark {
   const MarkState& state() const { return state_; }
 
   /// Durable when it returns. After an error the old state counts, on disk
-  /// and here, or, on disk, the new one.
+  /// and here, or, on disk, the new one: is_unsure(), until one is set.
   Status set(const MarkState& state);
+  bool is_unsure() const { return is_unsure_; }
 
  private:
   Mark(Os& os, Fd fd) : os_(os), fd_(std::move(fd)) {}
@@ -70,6 +74,7 @@ class Mark {
   Fd fd_;
   MarkState state_;
   uint64_t number_ = 0;
+  bool is_unsure_ = false;
 };
 
 }  // namespace ovl

@@ -57,7 +57,7 @@ StoreMap::StoreMap(uint64_t blocks)
     throw std::bad_alloc();
 }
 
-Status StoreMap::load(int file) {
+Status StoreMap::load(int file, bool doubtful) {
   struct stat st {};
   if (::fstat(file, &st) != 0)
     return last_error("fstat");
@@ -68,20 +68,26 @@ Status StoreMap::load(int file) {
   for (uint64_t at = 0; (at = OVL_TRY(next_data(file, at, size))) < size;) {
     const uint64_t n = std::min(size, at + kPageBytes) - at;
     OVL_TRY(read_at(file, at, bytes.subspan(at, n)));
+    for (uint64_t page = at / kPageBytes;
+         doubtful && page * kPageBytes < at + n; ++page)
+      unsaved_.insert(page);
     at += n;
   }
+  is_synced_ = false;  // whoever wrote it may have been killed before
   return {};
 }
 
 Status StoreMap::save(Os& os, int file) {
-  if (unsaved_.empty())
+  if (unsaved_.empty() && is_synced_)
     return {};
+  is_synced_ = false;
   for (const uint64_t page : unsaved_)
     OVL_TRY(os.pwrite(
         file, std::as_bytes(std::span(&words_[page * kPageWords], kPageWords)),
         page * kPageBytes));
   OVL_TRY(os.fdatasync(file));
   unsaved_.clear();
+  is_synced_ = true;
   return {};
 }
 

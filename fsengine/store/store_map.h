@@ -19,8 +19,9 @@ class StoreMap {
   /// Bits of `blocks` blocks, all clear.
   explicit StoreMap(uint64_t blocks);
 
-  /// Reads them from `file`, which may be shorter than all bits.
-  Status load(int file);
+  /// Reads them from `file`, which may be shorter than all bits. When that is
+  /// `doubtful`, all of it is to be written again.
+  Status load(int file, bool doubtful);
   /// Writes to `file` what was changed since the last time, and syncs it when
   /// that is anything.
   /// After an error all of that is still to write.
@@ -47,6 +48,7 @@ class StoreMap {
   const uint64_t blocks_;
   std::unique_ptr<uint64_t[], Free> words_;  // untouched pages cost nothing
   std::set<uint64_t> unsaved_;               // pages of the file
+  bool is_synced_ = true;
 };
 
 }  // namespace ovl

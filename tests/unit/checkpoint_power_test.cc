@@ -153,7 +153,67 @@ TEST_P(CheckpointSync, AFailedSyncIsNotMadeGoodByALaterOne) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(Host, CheckpointSync,
+INSTANTIATE_TEST_SUITE_P(Host, CheckpointSync, ::testing::ValuesIn(kActs),
+                         [](const auto& param) {
+                           return name_of(param.param);
+                         });
+
+// The guest was told that its flush failed. What the next server shows and
+// flushes is there.
+TEST(CheckpointFlush, AFlushThatSucceedsBehindOneThatFailedIsTrue) {
+  PowerOs os;
+  uint64_t operations = UINT64_MAX;
+  for (uint64_t stop = 0; stop < operations; stop += stride()) {
+    SCOPED_TRACE("sync that fails: " + std::to_string(stop));
+    Story story(os, Act::kFirst);
+    os.reset();
+    os.fail_sync_at(stop);
+    (void)story.world.guest(second_work);
+    operations = os.has_failed() ? operations : os.count();
+    if (!os.has_failed())
+      continue;
+    os.reset();
+    ASSERT_TRUE(story.world.open());
+    const Lines shown = story.world.shown();
+    ASSERT_TRUE(story.world.device().flush());
+    story.lose_power(Loss::kAll, 0);
+    ASSERT_TRUE(story.world.open());
+    ASSERT_THAT(CheckpointWorld::difference(shown, story.world.shown()),
+                IsEmpty());
+  }
+}
+
+class CheckpointRetry : public ::testing::TestWithParam<Act> {};
+
+// What did not get through may have been written all the same.
+TEST_P(CheckpointRetry, StoppedAgainBehindAFailedSync) {
+  PowerOs os;
+  std::mt19937_64 random(1);
+  uint64_t operations = UINT64_MAX;
+  for (uint64_t stop = 0; stop / 3 < operations; stop += stride()) {
+    const uint64_t again = random() % 60;
+    SCOPED_TRACE("sync that fails: " + std::to_string(stop / 3) +
+                 ", stopped again at " + std::to_string(again));
+    Story story(os, GetParam());
+    os.reset();
+    os.fail_sync_at(stop / 3);
+    (void)story.run();
+    operations = os.has_failed() ? operations : os.count();
+    if (!os.has_failed())
+      continue;
+    os.reset();
+    os.stop_at(again);
+    (void)story.run();
+    story.world.kill();
+    os.reset();
+    if (stop % 3 != 0)
+      story.lose_power(stop % 3 == 1 ? Loss::kAll : Loss::kAnyOrder, stop);
+    story.check_all();
+    ASSERT_FALSE(::testing::Test::HasFailure());
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Host, CheckpointRetry,
                          ::testing::Values(Act::kFirst, Act::kNext,
                                            Act::kResumed, Act::kEmpty),
                          [](const auto& param) {
