@@ -20,7 +20,8 @@ from treecmp import check_same, dump_dir  # noqa: E402
 
 
 class Case:
-    """A small tree, its upper, and servers for it."""
+    """A small tree, its upper, and servers for it, which make no checkpoints:
+    with them it is follow.py."""
 
     def __init__(self, space):
         self.space = space
@@ -32,7 +33,7 @@ class Case:
     def server(self, *more, options=()):
         return Server(self.space, f"lowerdir={self.lower}",
                       f"upperdir={self.upper}", f"workdir={self.work}",
-                      *more, options=options)
+                      *more, options=["-D", "ovl.whole=1", *options])
 
     def upper_now(self):
         return dump_dir(self.upper)
