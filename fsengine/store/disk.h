@@ -180,6 +180,7 @@ class Disk {
   Status fold_sealed(std::span<const Range> provided = {})
       OVL_REQUIRES(fold_mutex_);
   void note_written(const Generation& generation) OVL_REQUIRES(fold_mutex_);
+  bool is_any_in_log(std::span<const Range> ranges) const;
   void note_idle(const DiskView& at, std::span<const Range> ranges)
       OVL_REQUIRES(fold_mutex_);
   Status give_back_idle() OVL_REQUIRES(fold_mutex_);

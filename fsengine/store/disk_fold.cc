@@ -166,7 +166,8 @@ Status Disk::provide(const DiskView& at, std::span<const Range> ranges) {
     store_->provide(range.first, range.count);
   note_idle(at, ranges);
   const uint64_t used = pool_->live();
-  OVL_TRY(fold_sealed(ranges));
+  if (is_any_in_log(ranges))
+    OVL_TRY(fold_sealed(ranges));
   OVL_TRY(store_->save_maps());
   {
     const MutexLock log_lock(mutex_);
@@ -174,6 +175,16 @@ Status Disk::provide(const DiskView& at, std::span<const Range> ranges) {
   }
   shrink_log(used);
   return give_back_idle();
+}
+
+bool Disk::is_any_in_log(std::span<const Range> ranges) const {
+  const std::shared_ptr<Generation> generation = sealed();
+  return generation && std::ranges::any_of(ranges, [&](const Range& range) {
+           const DirtyIndex::Run run =
+               generation->index().find(range.first, range.count);
+           return run.kind != DirtyIndex::Kind::kNone ||
+                  run.count < range.count;
+         });
 }
 
 // Nobody reads view `at` meanwhile but whoever calls.
