@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include <fcntl.h>
 #include <linux/fs.h>
+#include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
 #include <sys/xattr.h>
@@ -78,6 +79,15 @@ class HostOs : public Os {
         ::fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
                     static_cast<off_t>(offset), static_cast<off_t>(length)),
         "fallocate");
+  }
+  Status share_range(int from, uint64_t from_offset, int to, uint64_t offset,
+                     uint64_t length) override {
+    file_clone_range range{};
+    range.src_fd = from;
+    range.src_offset = from_offset;
+    range.src_length = length;
+    range.dest_offset = offset;
+    return check(::ioctl(to, FICLONERANGE, &range), "share a range");
   }
   Status allocate(int fd, uint64_t size) override {
     return check(::fallocate(fd, 0, 0, static_cast<off_t>(size)), "fallocate");

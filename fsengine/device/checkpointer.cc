@@ -50,6 +50,7 @@ Checkpointer::Checkpointer(Context context)
       base_(context_.image),
       handover_({context_.stack, base_, context_.disk, context_.upper,
                  context_.files, context_.provided, context_.report}),
+      shared_({context_.os, context_.stack, context_.image, context_.layers}),
       catalog_(context_.os, context_.state_dir),
       touched_(context_.os, context_.state_dir) {
   context_.files.find_by([this](const ObjectId& id) {
@@ -196,6 +197,7 @@ Result<Checkpointer::Pending> Checkpointer::decide(Decoded decoded) {
       empty_directory(context_.os, staging.get()).in("workdir: ovl/staging"));
   Pending pending;
   pending.changes = std::move(decoded.changes);
+  shared_.begin(*decoder_, decoded.view);
   OVL_TRY(stage(LiveDelta(*live_, pending.changes), staging.get(), pending));
   OVL_TRY(handover_.prepare(pending.changes, *live_, *decoder_, decoded.view)
               .in("workdir: ovl"));
@@ -209,20 +211,25 @@ Result<Checkpointer::Pending> Checkpointer::decide(Decoded decoded) {
 Status Checkpointer::stage(const LiveDelta& delta, int staging,
                            Pending& pending) {
   NodePool pool;
+  const auto ino_of = [&pool](NodeId id) {
+    return Ino{static_cast<uint32_t>(pool[id].host_ino)};
+  };
   LivePlan plan =
       OVL_TRY(plan_live(delta, {context_.redirect_dir, context_.family},
                         context_.stack.layer(0), pool));
-  const UpperTarget target{.os = context_.os,
-                           .pool = pool,
-                           .upper = context_.upper,
-                           .staging = staging,
-                           .family = context_.family,
-                           .owner = context_.owner,
-                           .privileged = is_privileged(),
-                           .content = [&](NodeId id) {
-                             return decoder_->open_file(
-                                 Ino{static_cast<uint32_t>(pool[id].host_ino)});
-                           }};
+  const UpperTarget target{
+      .os = context_.os,
+      .pool = pool,
+      .upper = context_.upper,
+      .staging = staging,
+      .family = context_.family,
+      .owner = context_.owner,
+      .privileged = is_privileged(),
+      .content = [&](NodeId id) { return decoder_->open_file(ino_of(id)); },
+      .share =
+          [&](int fd, NodeId id, uint64_t at, uint64_t end) {
+            return shared_.share(fd, ino_of(id), at, end);
+          }};
   UpperStage stage(target, plan.upper);
   pending.steps = OVL_TRY(stage.run());
   for (LivePlan::Placed& placed : plan.placed)

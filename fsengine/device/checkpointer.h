@@ -10,6 +10,7 @@
 #include "fsengine/base/os.h"
 #include "fsengine/base/result.h"
 #include "fsengine/device/handover.h"
+#include "fsengine/device/shared_content.h"
 #include "fsengine/device/touched_file.h"
 #include "fsengine/overlay/live_plan.h"
 #include "fsengine/overlay/live_tree.h"
@@ -40,6 +41,7 @@ class Checkpointer {
     const Stack& stack;
     const Image& image;
     Disk& disk;
+    FileReader& layers;
     UpperFiles& files;
     ProvidedBlocks& provided;
     Tree now;  // upper over the lowers, as the device found it
@@ -120,6 +122,7 @@ class Checkpointer {
   std::unique_ptr<LiveTree> live_;
   bool has_standings_ = false;  // live_ knows where its objects stand
   Handover handover_;
+  SharedContent shared_;
   KeptCatalog catalog_;
   TouchedFile touched_;
   std::optional<Pending> pending_;

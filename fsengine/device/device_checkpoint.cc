@@ -92,6 +92,7 @@ Checkpointer& Device::checkpointer() {
                               .stack = *stack_,
                               .image = *image_,
                               .disk = *disk_owner_,
+                              .layers = *files_,
                               .files = *upper_files_,
                               .provided = *provided_,
                               .now = upper_now(),

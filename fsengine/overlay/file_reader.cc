@@ -104,6 +104,15 @@ Status FileReader::read(NodeId id, uint64_t offset, std::span<std::byte> out,
   return {};
 }
 
+Result<FileReader::Handle> FileReader::hold(NodeId id) {
+  const NodeId data = data_of(id);
+  Handle file = files_.find(data);
+  if (!file)
+    file = files_.keep(data, OVL_TRY(open_or_make_room(data)));
+  OVL_TRY(check_host_file(file->get(), stamp_of(stack_.pool()[data])));
+  return file;
+}
+
 void FileReader::expect(NodeId id, uint64_t offset, uint64_t length) {
   const NodeId data = data_of(id);
   if (const Handle kept = files_.find(data)) {

@@ -46,6 +46,9 @@ class FileReader {
   Status read(NodeId id, uint64_t offset, std::span<std::byte> out,
               const BeforeWait& before_wait = {});
 
+  /// The file that read() would read, open, when it is what the scan saw.
+  Result<DescriptorCache::Handle> hold(NodeId id);
+
   /// Has the host fetch such bytes, which will be read soon; does not wait.
   void expect(NodeId id, uint64_t offset, uint64_t length);
 

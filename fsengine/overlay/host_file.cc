@@ -84,6 +84,10 @@ Result<Since> read_host_file(int fd, const Stamp& stamp, uint64_t offset,
                              const BeforeWait& before_wait) {
   const size_t at_once = read_from_cache(fd, offset, out, before_wait);
   OVL_TRY(read_at(fd, offset + at_once, out.subspan(at_once)));
+  return check_host_file(fd, stamp);
+}
+
+Result<Since> check_host_file(int fd, const Stamp& stamp) {
   struct stat st {};
   if (::fstat(fd, &st) != 0)
     return last_error("fstat");

@@ -46,6 +46,9 @@ Result<Since> read_host_file(int fd, const Stamp& stamp, uint64_t offset,
                              std::span<std::byte> out,
                              const BeforeWait& before_wait);
 
+/// ESTALE when an open file has drifted from `stamp`.
+Result<Since> check_host_file(int fd, const Stamp& stamp);
+
 /// Has the host fetch a part of a file, and does not wait for it.
 void expect_host_file(int fd, uint64_t offset, uint64_t length);
 

@@ -56,7 +56,18 @@ Status ObjectWriter::copy_content(int fd, NodeId id) {
   for (const DataRun& run : runs) {
     const uint64_t at = uint64_t{run.first_block} * kBlockSize;
     const uint64_t end = at + uint64_t{run.blocks} * kBlockSize;
-    OVL_TRY(copy_range(fd, *from, at, std::min(end, node.size)));
+    OVL_TRY(share_or_copy(fd, id, *from, at, std::min(end, node.size)));
+  }
+  return {};
+}
+
+Status ObjectWriter::share_or_copy(int fd, NodeId id, const BlockSource& from,
+                                   uint64_t at, uint64_t end) {
+  while (at < end) {
+    at += target_.share ? target_.share(fd, id, at, end) : 0;
+    const uint64_t part = std::min(kCopyBytes, end - at);
+    OVL_TRY(copy_range(fd, from, at, at + part));
+    at += part;
   }
   return {};
 }

@@ -35,6 +35,8 @@ class ObjectWriter {
   Status make_null_device(const At& at);
   Status make_file(const At& at, NodeId id);
   Status copy_content(int fd, NodeId id);
+  Status share_or_copy(int fd, NodeId id, const BlockSource& from, uint64_t at,
+                       uint64_t end);
   Status copy_range(int fd, const BlockSource& from, uint64_t at, uint64_t end);
 
   const UpperTarget& target_;

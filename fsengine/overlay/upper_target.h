@@ -24,6 +24,10 @@ struct UpperTarget {
   bool privileged = true;  // permission bits do not bind us
   /// The bytes of a regular file of the guest's tree.
   std::function<Result<std::unique_ptr<BlockSource>>(NodeId)> content;
+  /// Gives a file what another source than content() has of it in [at, end),
+  /// without a copy; returns how many bytes from `at` on, 0 for none. May be
+  /// empty.
+  std::function<uint64_t(int fd, NodeId, uint64_t at, uint64_t end)> share = {};
 
   AttributeRules rules() const { return {pool, family, owner}; }
 };

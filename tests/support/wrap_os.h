@@ -30,6 +30,10 @@ class WrapOs : public Os {
   Status punch_hole(int fd, uint64_t offset, uint64_t length) override {
     return os_.punch_hole(fd, offset, length);
   }
+  // What models a disk knows of no shared space: copies are made.
+  Status share_range(int, uint64_t, int, uint64_t, uint64_t) override {
+    return system_error(EOPNOTSUPP, "share a range");
+  }
   Status allocate(int fd, uint64_t size) override {
     return os_.allocate(fd, size);
   }
