@@ -11,9 +11,8 @@ overlay of lowers and upper must be the plain directory, too. The next round
 starts nbdkit anew over what the last one left; between some rounds the
 kernel's overlay writes to upper.
 
-With --live upper is empty at first and only nbdkit's, checkpoints follow each
-other closely, and upper must be the plain directory while the guest is still
-mounted; some rounds end with a kill. At the ends nbdkit compares the whole tree
+With --live checkpoints follow each other closely, and upper must be the plain
+directory while the guest is still mounted; some rounds end with a kill. At the ends nbdkit compares the whole tree
 with upper, and must have nothing to say.
 
     random_ops.py [--seed N]... [--fresh COUNT] [--rounds R] [--ops K]
@@ -55,12 +54,12 @@ class Story:
         self.done = {}
 
     def tell(self):
-        if not self.args.live and self.rng.random() < 0.5:
+        if self.rng.random() < 0.5:
             self.kernel_writes()
         self.copy_plain()
         for number in range(self.args.rounds):
-            self.round(number)
-            if (not self.args.live and number + 1 < self.args.rounds and
+            is_settled = self.round(number)
+            if (is_settled and number + 1 < self.args.rounds and
                     self.rng.random() < 0.4):
                 self.kernel_writes()
                 self.copy_plain()
@@ -91,6 +90,7 @@ class Story:
                       options=["-D", "ovl.check=1"])
 
     def round(self, number):
+        """True when nbdkit has ended as it should."""
         with self.server() as server:
             try:
                 self.check_guest(server, f"round {number}, before")
@@ -104,7 +104,7 @@ class Story:
             except Failure as failure:
                 raise Failure(f"{failure}\n{server.explain()}") from failure
         if is_killed and number + 1 < self.args.rounds:
-            return
+            return False
         if is_killed:
             with self.server():
                 pass
@@ -112,6 +112,7 @@ class Story:
             check(not any(word in server.log() for word in self.COMPLAINTS),
                   "nbdkit complained\n" + server.explain())
         self.check_overlay(f"round {number}, nbdkit stopped")
+        return True
 
     def operate(self, server):
         with server.mounted(self.fs_type) as guest:
