@@ -214,7 +214,16 @@ Status set_owner(DeviceConfig& config, std::string_view key,
   return {};
 }
 
-constexpr std::array<Key, 13> kKeys{{
+Status set_unrepresentable(DeviceConfig& config, std::string_view key,
+                           const std::string& value) {
+  using Policy = Unrepresentable::Policy;
+  if (value != "record" && value != "hold")
+    return bad(key, value, "record or hold");
+  config.unrepresentable = value == "record" ? Policy::kRecord : Policy::kHold;
+  return {};
+}
+
+constexpr std::array<Key, 14> kKeys{{
     {"lowerdir", add_lowers},
     {"upperdir", set_upper},
     {"workdir", set_work},
@@ -228,6 +237,7 @@ constexpr std::array<Key, 13> kKeys{{
     {"relayout", set_relayout},
     {"userxattr", set_userxattr},
     {"owner", set_owner},
+    {"unrepresentable", set_unrepresentable},
 }};
 
 }  // namespace

@@ -206,6 +206,7 @@ void ovl_dump_plugin() {
   std::printf("ovl_types=ext2,ext4\n");
   std::printf("ovl_layers=directory\n");
   std::printf("ovl_owner=keep,squash\n");
+  std::printf("ovl_unrepresentable=record,hold\n");
   std::printf("ovl_checkpoint=seconds,sync\n");
   std::printf(
       "ovl_xattr_family=%s\n",
@@ -227,6 +228,7 @@ const char kConfigHelp[] =
     "redirect_dir=on|off          Record moved directories as redirects.\n"
     "userxattr=yes|no             Use user.overlay. attributes.\n"
     "owner=keep|squash            What becomes of the guest's owners.\n"
+    "unrepresentable=record|hold  What upperdir's file system cannot have.\n"
     "relayout=yes|no              Lay out anew what an earlier run kept.";
 
 nbdkit_plugin make_plugin() {

@@ -225,6 +225,7 @@ Status Checkpointer::stage(const LiveDelta& delta, int staging,
       .family = context_.family,
       .owner = context_.owner,
       .privileged = is_privileged(),
+      .unrepresentable = &context_.unrepresentable,
       .content = [&](NodeId id) { return decoder_->open_file(ino_of(id)); },
       .share =
           [&](int fd, NodeId id, uint64_t at, uint64_t end) {
@@ -279,7 +280,8 @@ Status Checkpointer::publish_steps() {
     return {};
   OVL_TRY(set_mark(pending_->mark, Phase::kCheckpointing));
   const Fd staging = OVL_TRY(open_staging(context_.os, context_.state_dir));
-  return publish(context_.os, context_.upper, staging.get(), pending_->steps);
+  return publish(context_.os, context_.upper, staging.get(), pending_->steps,
+                 &context_.unrepresentable);
 }
 
 Status Checkpointer::tell_readers() {

@@ -38,6 +38,7 @@ class Checkpointer {
     XattrFamily family;
     bool redirect_dir;
     OwnerPolicy owner;
+    Unrepresentable& unrepresentable;
     const Stack& stack;
     const Image& image;
     Disk& disk;

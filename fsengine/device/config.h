@@ -8,6 +8,7 @@
 
 #include "fsengine/overlay/file_reader.h"
 #include "fsengine/overlay/owner_policy.h"
+#include "fsengine/overlay/unrepresentable.h"
 #include "fsengine/store/disk.h"
 #include "images/image.h"
 
@@ -28,6 +29,7 @@ struct DeviceConfig {
   std::optional<bool> redirect_dir;
   std::optional<bool> userxattr;
   OwnerPolicy owner = OwnerPolicy::kKeep;
+  Unrepresentable::Policy unrepresentable = Unrepresentable::Policy::kRecord;
   /// How often upper is brought up to date while a guest is at work; nothing:
   /// only at the end.
   std::optional<std::chrono::milliseconds> checkpoint = std::chrono::seconds(5);

@@ -159,6 +159,7 @@ class Device {
   Os& os_;
   const XattrFamily family_;
   const bool redirect_dir_;
+  Unrepresentable unrepresentable_;
   std::optional<Places> places_;  // when writable
   std::unique_ptr<Stack> stack_;
   std::unique_ptr<FileReader> files_;

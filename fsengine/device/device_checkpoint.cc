@@ -89,6 +89,7 @@ Checkpointer& Device::checkpointer() {
                               .family = family_,
                               .redirect_dir = redirect_dir_,
                               .owner = config_.owner,
+                              .unrepresentable = unrepresentable_,
                               .stack = *stack_,
                               .image = *image_,
                               .disk = *disk_owner_,

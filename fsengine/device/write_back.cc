@@ -82,7 +82,8 @@ Status Device::finish_write_back() {
   OVL_TRY((*mark)->set(state).in("workdir: ovl"));
   const PublishPlan plan = OVL_TRY(read_plan(state_dir_.get()));
   const Fd staging = OVL_TRY(open_staging(os_, state_dir_.get()));
-  OVL_TRY(publish(os_, places_->upper(), staging.get(), plan));
+  OVL_TRY(
+      publish(os_, places_->upper(), staging.get(), plan, &unrepresentable_));
   if (!is_end)
     return finish_checkpoint(**mark);
   OVL_TRY(record_upper(staging));
@@ -301,7 +302,8 @@ Status Device::write_tree(const Rebased& rebased, ExtReader& reader,
                 mark.catalog = 0;
               })
               .in("workdir: ovl"));
-  OVL_TRY(publish(os_, places_->upper(), staging.get(), *plan));
+  OVL_TRY(
+      publish(os_, places_->upper(), staging.get(), *plan, &unrepresentable_));
   return record_upper(staging);
 }
 
@@ -321,6 +323,7 @@ Result<PublishPlan> Device::stage(const Tree& guest, ExtReader& reader,
       .family = family_,
       .owner = config_.owner,
       .privileged = is_privileged(),
+      .unrepresentable = &unrepresentable_,
       .content = [&](NodeId id) { return content_of(id, reader); }};
   const UpperPlan plan = plan_upper(
       {stack_->lower(), upper_now(), guest, redirect_dir_, config_.owner});

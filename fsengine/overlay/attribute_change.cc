@@ -77,9 +77,23 @@ AttributeChange attribute_change(const AttributeRules& rules, const Node& from,
   return change;
 }
 
-Status apply_attributes(Os& os, const At& at, const AttributeChange& change) {
+namespace {
+
+Status unless_left_out(Status done, const At& at, std::string_view what,
+                       const AttributeLimits& limits) {
+  if (!done && limits.policy != nullptr &&
+      limits.policy->leave_out(at, limits.path, what, done.error()))
+    return {};
+  return done;
+}
+
+}  // namespace
+
+Status apply_attributes(Os& os, const At& at, const AttributeChange& change,
+                        const AttributeLimits& limits) {
   if (change.owner)
-    OVL_TRY(os.chown(at, *change.owner));
+    OVL_TRY(
+        unless_left_out(os.chown(at, *change.owner), at, "its owner", limits));
   for (const std::string& name : change.remove) {
     auto removed = os.remove_xattr(at, name);
     if (!removed && removed.error().code() != ENODATA)
@@ -88,7 +102,8 @@ Status apply_attributes(Os& os, const At& at, const AttributeChange& change) {
   if (change.mode)
     OVL_TRY(os.chmod(at, *change.mode));
   for (const Xattr& xattr : change.set)
-    OVL_TRY(os.set_xattr(at, xattr.name, xattr.value));
+    OVL_TRY(unless_left_out(os.set_xattr(at, xattr.name, xattr.value), at,
+                            xattr.name, limits));
   return os.set_mtime(at, change.mtime);
 }
 

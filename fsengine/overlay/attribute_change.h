@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "fsengine/base/os.h"
@@ -11,6 +12,7 @@
 #include "fsengine/base/tree.h"
 #include "fsengine/base/xattrs.h"
 #include "fsengine/overlay/owner_policy.h"
+#include "fsengine/overlay/unrepresentable.h"
 #include "fsengine/overlay/xattr_family.h"
 
 namespace ovl {
@@ -39,7 +41,14 @@ AttributeChange all_attributes(const AttributeRules& rules, const Node& node);
 AttributeChange attribute_change(const AttributeRules& rules, const Node& from,
                                  const Node& node);
 
+/// What to do about those that cannot be had; `path` is for messages.
+struct AttributeLimits {
+  Unrepresentable* policy = nullptr;  // none: all is held back
+  std::string_view path;
+};
+
 /// Errors name the call.
-Status apply_attributes(Os& os, const At& at, const AttributeChange& change);
+Status apply_attributes(Os& os, const At& at, const AttributeChange& change,
+                        const AttributeLimits& limits = {});
 
 }  // namespace ovl

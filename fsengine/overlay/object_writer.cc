@@ -19,7 +19,7 @@ constexpr uint64_t kCopyBytes = 1 << 20;
 
 }  // namespace
 
-Status ObjectWriter::make(const At& at, NodeId id) {
+Status ObjectWriter::make(const At& at, NodeId id, std::string_view path) {
   const Node& node = target_.pool[id];
   if (S_ISCHR(node.mode) && node.rdev == DeviceNo{})
     OVL_TRY(make_null_device(at));
@@ -31,7 +31,7 @@ Status ObjectWriter::make(const At& at, NodeId id) {
   else
     OVL_TRY(target_.os.make_node(at, node.mode & S_IFMT,
                                  node.is_device() ? node.rdev : DeviceNo{}));
-  return set_attributes(at, node);
+  return set_attributes(at, node, path);
 }
 
 Status ObjectWriter::make_null_device(const At& at) {
@@ -106,9 +106,10 @@ Status ObjectWriter::make_whiteout(const At& at) {
   return target_.os.make_node(at, S_IFCHR, DeviceNo{});
 }
 
-Status ObjectWriter::set_attributes(const At& at, const Node& node) {
-  return apply_attributes(target_.os, at,
-                          all_attributes(target_.rules(), node));
+Status ObjectWriter::set_attributes(const At& at, const Node& node,
+                                    std::string_view path) {
+  return apply_attributes(target_.os, at, all_attributes(target_.rules(), node),
+                          {target_.unrepresentable, path});
 }
 
 Status ObjectWriter::set_opaque(const At& at) {

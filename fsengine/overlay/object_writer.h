@@ -17,7 +17,8 @@ class ObjectWriter {
 
   /// Makes anything but a directory: content, then attributes. ENOTSUP for a
   /// 0:0 character device, which overlayfs would take for a whiteout.
-  Status make(const At& at, NodeId id);
+  /// `path`, where it will be in upper, is for messages.
+  Status make(const At& at, NodeId id, std::string_view path);
 
   /// Makes a file that holds, at their offsets, the data in `content` of
   /// regular file `id`.
@@ -26,7 +27,7 @@ class ObjectWriter {
   Status make_whiteout(const At& at);
 
   /// Gives a new object all of the node's attributes, its time last.
-  Status set_attributes(const At& at, const Node& node);
+  Status set_attributes(const At& at, const Node& node, std::string_view path);
 
   Status set_opaque(const At& at);
   Status set_redirect(const At& at, const std::string& path);

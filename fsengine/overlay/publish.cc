@@ -164,9 +164,11 @@ Status patch(Os& os, int upper, int staging, const PatchStep& step) {
   return {};
 }
 
-Status settle(Os& os, int upper, const AttributeStep& step) {
+Status settle(Os& os, int upper, const AttributeStep& step,
+              Unrepresentable* unrepresentable) {
   const Located place = OVL_TRY(locate(upper, step.path));
-  return apply_attributes(os, place.at, step.change);
+  return apply_attributes(os, place.at, step.change,
+                          {unrepresentable, step.path});
 }
 
 Status check_upper(int upper, const PublishPlan& plan) {
@@ -177,7 +179,8 @@ Status check_upper(int upper, const PublishPlan& plan) {
 
 }  // namespace
 
-Status publish(Os& os, int upper, int staging, const PublishPlan& plan) {
+Status publish(Os& os, int upper, int staging, const PublishPlan& plan,
+               Unrepresentable* unrepresentable) {
   OVL_TRY(check_upper(upper, plan).in("upperdir"));
   for (const UnlockStep& step : plan.unlocks)
     OVL_TRY(unlock(os, upper, step).in("upperdir: " + step.path));
@@ -190,7 +193,8 @@ Status publish(Os& os, int upper, int staging, const PublishPlan& plan) {
   for (const PatchStep& step : plan.patches)
     OVL_TRY(patch(os, upper, staging, step).in("upperdir: " + step.path));
   for (const AttributeStep& step : plan.attributes)
-    OVL_TRY(settle(os, upper, step).in("upperdir: " + step.path));
+    OVL_TRY(
+        settle(os, upper, step, unrepresentable).in("upperdir: " + step.path));
   return sync_published(os, upper, staging, plan).in("upperdir");
 }
 

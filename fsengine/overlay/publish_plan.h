@@ -79,7 +79,8 @@ struct PublishPlan {
 /// Carries out what of `plan` is not done yet, in order, and syncs upper.
 /// Doing it twice is doing it once. ESTALE for another upper, and when upper or
 /// staging hold neither the state before a step nor the one after it.
-Status publish(Os& os, int upper, int staging, const PublishPlan& plan);
+Status publish(Os& os, int upper, int staging, const PublishPlan& plan,
+               Unrepresentable* unrepresentable = nullptr);
 
 /// The bytes of a plan file, and back; EPROTO for what is no such file.
 std::string encode_plan(const PublishPlan& plan);

@@ -261,8 +261,8 @@ Status UpperStage::build_name(uint32_t index, const WantedName& wanted,
         add_place(index, wanted);
       return {};
     case WantedName::Kind::kFile:
-      settle_file(wanted.node, join_path(plan_.path(index), wanted.name));
-      return make_or_link(wanted.node, at, {false, staged});
+      return make_or_link(wanted.node, at, {false, staged},
+                          join_path(plan_.path(index), wanted.name));
     case WantedName::Kind::kKeep:
     case WantedName::Kind::kNothing:
       break;
@@ -318,7 +318,7 @@ Status UpperStage::finish_dir(uint32_t index) {
     OVL_TRY(writer_.set_opaque(at));
   if (!dir.redirect.empty())
     OVL_TRY(writer_.set_redirect(at, dir.redirect));
-  OVL_TRY(writer_.set_attributes(at, node));
+  OVL_TRY(writer_.set_attributes(at, node, plan_.path(index)));
   const bool moves = plan_.dirs[dir.parent].kept;
   const bool barred = !target_.privileged && (node.mode & 0700) != 0700;
   if (!barred || (!moves && !touched_.contains(index)))
@@ -334,7 +334,9 @@ bool UpperStage::is_in_place(NodeId node, const Present& present) const {
   return present.ino == target_.pool[object].host_ino;
 }
 
-Status UpperStage::make_or_link(NodeId node, const At& at, const Place& here) {
+Status UpperStage::make_or_link(NodeId node, const At& at, const Place& here,
+                                const std::string& path) {
+  settle_file(node, path);
   if (const auto first = first_place_.find(node); first != first_place_.end())
     return link_from(first->second, node, at);
   const NodeId object = layer_object(target_.pool, node);
@@ -345,7 +347,7 @@ Status UpperStage::make_or_link(NodeId node, const At& at, const Place& here) {
                      node, at);
   }
   first_place_[node] = here;
-  OVL_TRY(writer_.make(at, node));
+  OVL_TRY(writer_.make(at, node, path));
   made_[node] = OVL_TRY(look_up(at.dir, at.name)).ino;
   return {};
 }

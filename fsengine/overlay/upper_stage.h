@@ -68,7 +68,8 @@ class UpperStage {
   Status build_name(uint32_t index, const WantedName& wanted, const At& at,
                     const std::string& staged);
   Status finish_dir(uint32_t index);
-  Status make_or_link(NodeId node, const At& at, const Place& here);
+  Status make_or_link(NodeId node, const At& at, const Place& here,
+                      const std::string& path);
   Status link_from(const Place& place, NodeId node, const At& at);
   bool is_in_place(NodeId node, const Present& present) const;
   void settle_file(NodeId node, const std::string& path);

@@ -21,7 +21,8 @@ struct UpperTarget {
   int staging;  // an empty directory of ours on upper's file system
   XattrFamily family = XattrFamily::kTrusted;
   OwnerPolicy owner = OwnerPolicy::kKeep;
-  bool privileged = true;  // permission bits do not bind us
+  bool privileged = true;                      // permission bits do not bind us
+  Unrepresentable* unrepresentable = nullptr;  // none: all is held back
   /// The bytes of a regular file of the guest's tree.
   std::function<Result<std::unique_ptr<BlockSource>>(NodeId)> content;
   /// Gives a file what another source than content() has of it in [at, end),

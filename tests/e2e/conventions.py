@@ -71,7 +71,9 @@ def dump_plugin(space, lower):
         expect(found, name="ovl", thread_model="parallel",
                errno_is_preserved="1", magic_config_key="lowerdir",
                ovl_types="ext2,ext4", ovl_layers="directory",
-               ovl_owner="keep,squash", ovl_checkpoint="seconds,sync")
+               ovl_owner="keep,squash",
+               ovl_unrepresentable="record,hold",
+               ovl_checkpoint="seconds,sync")
         check(found["ovl_xattr_family"] in ("user", "trusted"), text)
         check(found["ovl_redirect_dir"] in ("on", "off"), text)
 

@@ -1,0 +1,50 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "fsengine/overlay/unrepresentable.h"
+
+#include <sys/statvfs.h>
+
+#include <cerrno>
+
+namespace ovl {
+namespace {
+
+constexpr size_t kMostTold = 10000;  // a guest may name any number
+
+// ext4 says so too of an attribute that does not fit into its one block.
+bool has_room(int dir) {
+  struct statvfs space {};
+  constexpr uint64_t kSome = 1 << 20;
+  return ::fstatvfs(dir, &space) == 0 &&
+         uint64_t{space.f_bavail} * space.f_frsize > kSome;
+}
+
+}  // namespace
+
+bool Unrepresentable::is_for_ever(const At& at, const Error& error) {
+  switch (error.code()) {
+    case EPERM:
+    case EINVAL:
+    case EOPNOTSUPP:
+    case E2BIG:
+    case ERANGE:
+      return true;
+    case ENOSPC:
+      return has_room(at.dir);
+    default:
+      return false;
+  }
+}
+
+bool Unrepresentable::leave_out(const At& at, std::string_view path,
+                                std::string_view what, const Error& error) {
+  if (policy_ == Policy::kHold || !is_for_ever(at, error))
+    return false;
+  const std::string line =
+      "upperdir: " + std::string(path) + ": " + std::string(what) +
+      " cannot be there: " + error.what() + "; only the device shows it";
+  if (told_.size() < kMostTold && told_.insert(line).second)
+    report_(line);
+  return true;
+}
+
+}  // namespace ovl

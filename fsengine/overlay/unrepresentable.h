@@ -1,0 +1,38 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#pragma once
+
+#include <functional>
+#include <string>
+#include <string_view>
+#include <unordered_set>
+
+#include "fsengine/base/os.h"
+#include "fsengine/base/result.h"
+
+namespace ovl {
+
+/// Owners and attributes that upper's file system cannot have, or we may not
+/// give them there: are they left out, or is everything held back for them?
+/// For one thread at a time.
+class Unrepresentable {
+ public:
+  enum class Policy { kRecord, kHold };
+
+  Unrepresentable(Policy policy,
+                  std::function<void(const std::string& line)> report)
+      : policy_(policy), report_(std::move(report)) {}
+
+  /// `path` beneath upper could not be given `what`. True: to go on without,
+  /// which was told of once. Errors that pass are not for this.
+  bool leave_out(const At& at, std::string_view path, std::string_view what,
+                 const Error& error);
+
+ private:
+  static bool is_for_ever(const At& at, const Error& error);
+
+  const Policy policy_;
+  const std::function<void(const std::string& line)> report_;
+  std::unordered_set<std::string> told_;
+};
+
+}  // namespace ovl
