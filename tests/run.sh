@@ -30,4 +30,4 @@ cmake --build --preset default
 
 ((EUID == 0)) || echo "== not root: the tests that mount are skipped"
 exec ctest --test-dir build --output-on-failure --no-tests=error \
-  -j "$(nproc)" "${select[@]}" "$@"
+  -j "$(($(nproc) + 1))" "${select[@]}" "$@"
