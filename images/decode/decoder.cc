@@ -127,8 +127,11 @@ Result<bool> Decoder::check_journal(const BlockSource& device) {
   if ((field(offsetof(ext2_super_block, s_feature_compat)) &
        EXT3_FEATURE_COMPAT_HAS_JOURNAL) == 0)
     return false;
-  if (field(offsetof(ext2_super_block, s_journal_inum)) != EXT2_JOURNAL_INO ||
-      field(offsetof(ext2_super_block, s_journal_dev)) != 0)
+  const uint32_t ino = field(offsetof(ext2_super_block, s_journal_inum));
+  const uint32_t dev = field(offsetof(ext2_super_block, s_journal_dev));
+  if (ino == 0 && dev == 0)
+    return fail(EUCLEAN, "it is nowhere");  // tune2fs is about to make it
+  if (ino != EXT2_JOURNAL_INO || dev != 0)
     return fail(ENOTSUP, "it is not in inode 8");
   return true;
 }

@@ -160,30 +160,32 @@ def killed_at(space, name, number, new, *how):
     _, status = story.in_guest(CHANGE, (
         "-e", f"trace={name}",
         "-e", f"inject={name}:signal=KILL:when={number}"))
-    # Some of the others are made by threads that may not come so far.
-    check(status == -signal.SIGKILL or name in OTHERS and status == 0,
-          f"exit status {status}")
+    # Which thread makes how many calls is not the same in each run, and one may
+    # not come so far.
+    check(status in (-signal.SIGKILL, 0), f"exit status {status}")
     done = story.check_between(new)
     story.check_end()
-    return done
+    return done, status != 0
 
 
 def sweep(space, *how):
     with ovltest.Workspace("measure") as inner:
         new, points = measure(inner, *how)
-    told = set()
+    told, kills = set(), 0
     for name, number in points:
         with ovltest.Workspace("kill") as inner:
             try:
-                done = killed_at(inner, name, number, new, *how)
+                done, was_killed = killed_at(inner, name, number, new, *how)
             except Failure as failure:
                 inner.failed = space.failed = True
                 raise Failure(f"{how}, killed at {name} {number}: {failure}"
                               ) from failure
         told.add(" ".join(sorted(done)) or "none")
-    say(f"redirect_dir={how[0]}, upper begun {how[1]}: {len(points)} kills; "
+        kills += was_killed
+    say(f"redirect_dir={how[0]}, upper begun {how[1]}: {kills} kills; "
         f"done were: {'; '.join(sorted(told))}")
-    check(len(told) > 3, "few kills were between two operations")
+    check(2 * kills > len(points), f"{kills} kills at {len(points)} calls")
+    check(len(told) > 2, "few kills were between two operations")
 
 
 def test(space):
