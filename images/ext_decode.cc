@@ -118,7 +118,7 @@ Status InodeDecoder::decode_xattrs(const DecodeInput& in, Node& node) const {
   OVL_TRY(read_inode_xattrs(in.inode.xattr_area(), set));
   if (in.inode.xattr_block() != 0)
     OVL_TRY(xattr_blocks_.read(BlockNo{in.inode.xattr_block()}, set));
-  OVL_TRY(sort_xattrs(set));
+  sort_xattrs(set);
   node.xattrs = input_.pool.xattrs.intern(std::move(set));
   return {};
 }

@@ -176,11 +176,10 @@ Result<uint32_t> xattr_block_users(std::span<const std::byte> block) {
   return le32toh(header.h_refcount);
 }
 
-Status sort_xattrs(XattrSet& set) {
-  std::ranges::sort(set, {}, &Xattr::name);
-  if (std::ranges::adjacent_find(set, {}, &Xattr::name) != set.end())
-    return bad("a name is there twice");
-  return {};
+void sort_xattrs(XattrSet& set) {
+  std::ranges::stable_sort(set, {}, &Xattr::name);
+  const auto twice = std::ranges::unique(set, {}, &Xattr::name);
+  set.erase(twice.begin(), twice.end());
 }
 
 }  // namespace ovl

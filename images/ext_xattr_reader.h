@@ -25,7 +25,9 @@ Status read_block_xattrs(std::span<const std::byte> block, XattrSet& set);
 /// block of attributes.
 Result<uint32_t> xattr_block_users(std::span<const std::byte> block);
 
-/// Sorts by name; EUCLEAN when a name is there twice.
-Status sort_xattrs(XattrSet& set);
+/// Sorts by name. Of two with one name, which a crash may leave in an inode and
+/// in its block, the first counts: the kernel looks into the inode first, and
+/// e2fsck lets them be.
+void sort_xattrs(XattrSet& set);
 
 }  // namespace ovl

@@ -115,7 +115,7 @@ Status Builder::read_xattrs(const InodeChange& change,
     OVL_TRY(view_.read(block * kBlockSize, bytes));
     OVL_TRY(read_block_xattrs(bytes, set));
   }
-  OVL_TRY(sort_xattrs(set));
+  sort_xattrs(set);
   object.xattrs = std::move(set);
   return {};
 }

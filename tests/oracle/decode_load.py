@@ -132,9 +132,15 @@ class Story:
 
 
 def mend(device, how):
-    done = subprocess.run(["e2fsck", how, device], text=True,
-                          stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
-    check(done.returncode <= 1, f"e2fsck {how}: {done.stdout}")
+    """Until it finds nothing: what it brings into lost+found it checks against
+    where that was."""
+    for _ in range(5):
+        done = subprocess.run(["e2fsck", how, device], text=True,
+                              stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+        check(done.returncode <= 1, f"e2fsck {how}: {done.stdout}")
+        if done.returncode == 0:
+            return
+    check(False, f"e2fsck {how} does not come to an end: {done.stdout}")
 
 
 def tell_mount(space, args, mount, seed):

@@ -62,6 +62,7 @@ Result<std::string> read_xattr(const std::string& object,
   return value;
 }
 
+// A name may be listed twice, of an inode and of its block: it has one value.
 Result<XattrSet> read_xattrs(const std::string& object) {
   std::array<char, 65536> names;
   const ssize_t got = ::llistxattr(object.c_str(), names.data(), names.size());
@@ -72,7 +73,8 @@ Result<XattrSet> read_xattrs(const std::string& object) {
   XattrSet xattrs;
   const char* const end = names.data() + got;
   for (const char* at = names.data(); at < end; at += std::strlen(at) + 1)
-    xattrs.push_back({at, OVL_TRY(read_xattr(object, at))});
+    if (std::ranges::find(xattrs, at, &Xattr::name) == xattrs.end())
+      xattrs.push_back({at, OVL_TRY(read_xattr(object, at))});
   return xattrs;
 }
 

@@ -8,6 +8,7 @@
 
 #include <random>
 
+#include "images/ext_xattr_reader.h"
 #include "tests/support/ext_reader_fixture.h"
 
 namespace ovl {
@@ -300,6 +301,12 @@ TEST_F(ExtReaderHostile, RandomDamageNeverCrashes) {
     reader_.reset();
     device_->restore(before);
   }
+}
+
+TEST(SortedXattrs, OfTwoWithOneNameTheFirstCounts) {
+  XattrSet set{{"user.b", "first"}, {"user.a", "only"}, {"user.b", "second"}};
+  sort_xattrs(set);
+  EXPECT_EQ(set, (XattrSet{{"user.a", "only"}, {"user.b", "first"}}));
 }
 
 }  // namespace
