@@ -178,8 +178,10 @@ Result<uint32_t> xattr_block_users(std::span<const std::byte> block) {
 
 void sort_xattrs(XattrSet& set) {
   std::ranges::stable_sort(set, {}, &Xattr::name);
-  const auto twice = std::ranges::unique(set, {}, &Xattr::name);
-  set.erase(twice.begin(), twice.end());
+  const auto same_name = [](const Xattr& a, const Xattr& b) {
+    return a.name == b.name;
+  };
+  set.erase(std::unique(set.begin(), set.end(), same_name), set.end());
 }
 
 }  // namespace ovl

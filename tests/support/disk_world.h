@@ -44,7 +44,8 @@ class LetterBase : public BlockSource {
  private:
   char letter(uint64_t offset) const {
     return offset < size_ / 2
-               ? static_cast<char>(first_ + offset / kBlockSize % 26)
+               ? static_cast<char>(first_ +
+                                   static_cast<char>(offset / kBlockSize % 26))
                : '\0';
   }
 

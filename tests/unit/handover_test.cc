@@ -21,7 +21,7 @@ std::string read_content(const GuestFs& guest, Ino ino) {
   ext2_file_t file = nullptr;
   if (ext2fs_file_open(guest.fs(), to_int(ino), 0, &file) != 0)
     return "cannot be opened";
-  std::string content(ext2fs_file_get_size(file), '?');
+  std::string content(static_cast<size_t>(ext2fs_file_get_size(file)), '?');
   unsigned int got = 0;
   const errcode_t error = ext2fs_file_read(
       file, content.data(), static_cast<unsigned int>(content.size()), &got);
