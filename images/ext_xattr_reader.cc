@@ -135,8 +135,18 @@ Status check_values(std::vector<std::span<const std::byte>> values,
 
 // Entries are packed from `first`, with zeros behind the last; offsets of
 // values count from `area`.
+// Of one inode, or of one block.
+bool has_name_twice(std::span<const Xattr> xattrs) {
+  std::vector<std::string_view> names;
+  for (const Xattr& xattr : xattrs)
+    names.push_back(xattr.name);
+  std::ranges::sort(names);
+  return std::ranges::adjacent_find(names) != names.end();
+}
+
 Status read_entries(std::span<const std::byte> area, size_t first,
                     XattrSet& set) {
+  const size_t before = set.size();
   std::vector<std::span<const std::byte>> values;
   size_t at = first;
   while (!is_end(area, at)) {
@@ -147,6 +157,8 @@ Status read_entries(std::span<const std::byte> area, size_t first,
       values.push_back(value);
     at = entry.next;
   }
+  if (has_name_twice(std::span(set).subspan(before)))
+    return bad("a name is there twice");
   const size_t end = std::min(area.size(), at + sizeof(uint32_t));
   return check_values(std::move(values), area.data() + end);
 }
