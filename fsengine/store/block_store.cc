@@ -124,7 +124,6 @@ Status BlockStore::save_maps() {
 }
 
 void BlockStore::provide(BlockNo first, uint64_t count) {
-  idle_.set(first, count);
   provided_.set(first, count);
   map_.clear(first, count);
 }

@@ -162,9 +162,9 @@ Status Disk::provide(const DiskView& at, std::span<const Range> ranges) {
   const MutexLock lock(fold_mutex_);
   if (checkpoint_.lock().get() != &at)
     return fail(EINVAL, "provide: not the sealed view that lives");
+  note_idle(at, ranges);
   for (const Range& range : ranges)
     store_->provide(range.first, range.count);
-  note_idle(at, ranges);
   const uint64_t used = pool_->live();
   if (is_any_in_log(ranges))
     OVL_TRY(fold_sealed(ranges));
@@ -187,10 +187,22 @@ bool Disk::is_any_in_log(std::span<const Range> ranges) const {
          });
 }
 
-// Nobody reads view `at` meanwhile but whoever calls.
+// Not what only the base had: a guest may have placed it since, and its place
+// has no other bytes. Nobody reads view `at` meanwhile but whoever calls.
 void Disk::note_idle(const DiskView& at, std::span<const Range> ranges) {
+  Idle idle;
+  for (const Range& range : ranges)
+    for (uint64_t block = to_int(range.first); block < range.end();) {
+      const DiskView::Piece piece =
+          at.piece_at(BlockNo{block}, range.end() - block);
+      if (piece.where != DiskView::Where::kBase) {
+        store_->note_idle(BlockNo{block}, piece.count);
+        idle.ranges.push_back({BlockNo{block}, piece.count});
+      }
+      block += piece.count;
+    }
   const MutexLock lock(view_mutex_);
-  Idle idle{views_, {ranges.begin(), ranges.end()}};
+  idle.holders = views_;
   std::erase_if(idle.holders,
                 [&](const auto& view) { return view.lock().get() == &at; });
   idle_.push_back(std::move(idle));

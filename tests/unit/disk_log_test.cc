@@ -442,6 +442,29 @@ TEST_F(DiskLog, ProvidedBlocksThatAreWrittenAreNot) {
   }
 }
 
+// What a guest placed since the view is not what the provider has.
+TEST_F(DiskLog, WhatWasPlacedSinceStaysInItsPlace) {
+  create();
+  ASSERT_TRUE(write(100, 'x'));
+  constexpr uint64_t kCount = 32;  // many are placed at once
+  const std::string text(kCount * kBlockSize, 'n');
+  {
+    const auto view = disk_->seal().value();
+    ASSERT_TRUE(
+        disk_->write(0, std::as_bytes(std::span(text)), Durability::kLazy));
+    const Disk::Range range{BlockNo{0}, 2 * kCount};
+    ASSERT_TRUE(disk_->provide(*view, {&range, 1}));
+  }
+  ASSERT_TRUE(disk_->fold());
+  for (int turn = 0; turn < 2; ++turn) {
+    EXPECT_EQ(letter_at(0), 'n');
+    EXPECT_EQ(letter_at(kCount - 1), 'n');
+    EXPECT_EQ(letter_at(kCount), 'a' + kCount % 26);
+    kill();
+    ASSERT_TRUE(open());
+  }
+}
+
 // Bytes that were placed and are provided now have their space given back, also
 // after a kill.
 TEST_F(DiskLog, TheSpaceOfProvidedBlocksIsGivenBack) {
