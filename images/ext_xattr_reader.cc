@@ -133,8 +133,6 @@ Status check_values(std::vector<std::span<const std::byte>> values,
   return {};
 }
 
-// Entries are packed from `first`, with zeros behind the last; offsets of
-// values count from `area`.
 // Of one inode, or of one block.
 bool has_name_twice(std::span<const Xattr> xattrs) {
   std::vector<std::string_view> names;
@@ -144,6 +142,8 @@ bool has_name_twice(std::span<const Xattr> xattrs) {
   return std::ranges::adjacent_find(names) != names.end();
 }
 
+// Entries are packed from `first`, with zeros behind the last; offsets of
+// values count from `area`.
 Status read_entries(std::span<const std::byte> area, size_t first,
                     XattrSet& set) {
   const size_t before = set.size();

@@ -77,6 +77,16 @@ struct FileStamp {
   uint32_t mtime_nsec = 0;
 };
 
+/// Does a host show a file as it was left? Not every one has room for parts of
+/// a second, or for more than 32 bits of them.
+inline bool is_as_left(const FileStamp& found, const FileStamp& left) {
+  const bool fits = left.mtime_sec > INT32_MIN && left.mtime_sec < INT32_MAX;
+  const bool is_same_time =
+      found.mtime_sec == left.mtime_sec &&
+      (found.mtime_nsec == left.mtime_nsec || found.mtime_nsec == 0);
+  return found.size == left.size && (!fits || is_same_time);
+}
+
 struct ObjectChange {
   enum class Kind {
     kMade,     // it had no name before

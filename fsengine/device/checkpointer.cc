@@ -178,8 +178,7 @@ Status Checkpointer::apply(Decoded decoded) {
   if (!pending && !is_mark_unsure_)
     empty_staging();
   pending_ = OVL_TRY(std::move(pending));
-  const Changes changes = pending_->changes;
-  OVL_TRY(publish_pending());
+  const Changes changes = OVL_TRY(publish_pending());
   if (!is_privileged())
     return {};  // permissions that the guest gives would bar us
   return handover_.hand_over(changes, *live_, *decoder_, view);
@@ -261,7 +260,7 @@ Status Checkpointer::begin_publishing(const Pending& pending) {
   return {};
 }
 
-Status Checkpointer::publish_pending() {
+Result<Changes> Checkpointer::publish_pending() {
   {
     const WriterLock lock(context_.files.quiet());
     handover_.begin(pending_->changes);
@@ -270,8 +269,10 @@ Status Checkpointer::publish_pending() {
     OVL_TRY(tell_readers());
   }
   applied_ = pending_->mark.applied;
+  Changes changes = std::move(pending_->changes);
   pending_.reset();
-  return finish_pending();
+  OVL_TRY(finish_pending());
+  return changes;
 }
 
 // An attempt that failed may have left a mark that says it was done.

@@ -108,7 +108,7 @@ class Checkpointer {
   Status keep_catalog(const CatalogDelta& delta, Position position,
                       MarkState& mark);
   Status begin_publishing(const Pending& pending);
-  Status publish_pending();
+  Result<Changes> publish_pending();
   Status publish_steps();
   Status tell_readers();
   Status finish_pending();

@@ -52,6 +52,15 @@ bool changes_bytes(const ObjectChange& change) {
   return change.kind == ObjectChange::Kind::kGone || change.content.has_value();
 }
 
+// May blocks that the file had be another's now, or nobody's?
+bool loses_blocks(const ObjectChange& change) {
+  if (change.kind == ObjectChange::Kind::kGone)
+    return true;
+  return change.content &&
+         ((change.before && change.before->size > change.content->size) ||
+          std::ranges::any_of(change.content->changed, &FileRange::is_hole));
+}
+
 Result<Stamp> stamp_of(int upper, const std::string& path) {
   const SplitPath split = split_path(path);
   const Fd dir = OVL_TRY(
@@ -101,17 +110,13 @@ std::optional<MapRun> part_of(const MapRun& run, uint64_t first, uint64_t end) {
 // Data of a file in blocks [first, end) of it, in order.
 std::vector<MapRun> data_in(const Mapping& mapping, uint64_t first,
                             uint64_t end) {
-  const auto runs_end =
-      std::ranges::find(mapping, RunKind::kMap, &MapRun::kind);
-  auto at = std::upper_bound(
-      mapping.begin(), runs_end, first,
-      [](uint64_t block, const MapRun& run) { return block < run.file_block; });
-  if (at != mapping.begin())
-    --at;
   std::vector<MapRun> runs;
-  for (; at != runs_end && at->file_block < end; ++at)
-    if (const auto part = part_of(*at, first, end))
+  for (const MapRun& run : runs_from(mapping, first)) {
+    if (run.file_block >= end)
+      break;
+    if (const auto part = part_of(run, first, end))
       runs.push_back(*part);
+  }
   return runs;
 }
 
@@ -153,7 +158,6 @@ Status Handover::start(const Catalog& catalog, const LiveTree& live,
   return {};
 }
 
-// Its times are told apart as far as any file system of a host can keep them.
 void Handover::find(const ObjectId& id, const CatalogInode& inode,
                     const LiveTree& live, const Tree& now) {
   const bool has_file = is_file(id) && inode.has_names();
@@ -161,14 +165,11 @@ void Handover::find(const ObjectId& id, const CatalogInode& inode,
     return;
   const std::string path = live.path(id);
   const NodeId found = node_at(now, path);
-  const bool has_time =
-      inode.mtime_sec >= INT32_MIN && inode.mtime_sec <= INT32_MAX;
   if (found != kNoNode) {
     const Node& node = now.pool[found];
     if (node.is_regular() && is_upper_object(now.pool, found) &&
-        node.size == inode.size &&
-        (!has_time || (node.mtime_sec == inode.mtime_sec &&
-                       node.mtime_nsec == inode.mtime_nsec)))
+        is_as_left({node.size, node.mtime_sec, node.mtime_nsec},
+                   {inode.size, inode.mtime_sec, inode.mtime_nsec}))
       return know(id, node);
   }
   context_.report("upperdir: " + path +
@@ -275,7 +276,7 @@ Status Handover::finish(const Changes& changes, const LiveTree& live,
     const UpperFiles::Key before = context_.files.find(change.id);
     OVL_TRY(look_at(change, live));
     const bool is_same = context_.files.find(change.id) == before;
-    if (before != kNoNode && (!is_same || changes_bytes(change)))
+    if (before != kNoNode && (!is_same || loses_blocks(change)))
       for (const BlockRange& range : context_.blocks.blocks_of(before))
         ranges.push_back(range);
   }

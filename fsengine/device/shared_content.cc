@@ -18,16 +18,10 @@ bool is_for_all(const Error& error) {
 }
 
 const MapRun* run_at(const Mapping& mapping, uint64_t file_block) {
-  const auto runs_end =
-      std::ranges::find(mapping, RunKind::kMap, &MapRun::kind);
-  auto after = std::upper_bound(
-      mapping.begin(), runs_end, file_block,
-      [](uint64_t block, const MapRun& run) { return block < run.file_block; });
-  if (after == mapping.begin())
-    return nullptr;
-  const MapRun& run = *std::prev(after);
-  const bool has_it = file_block < uint64_t{run.file_block} + run.count;
-  return has_it && run.kind == RunKind::kData ? &run : nullptr;
+  const auto runs = runs_from(mapping, file_block);
+  const bool has_it = !runs.empty() && runs.front().file_block <= file_block &&
+                      runs.front().kind == RunKind::kData;
+  return has_it ? &runs.front() : nullptr;
 }
 
 }  // namespace

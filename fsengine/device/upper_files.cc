@@ -36,11 +36,11 @@ tl::unexpected<Error> is_another(const std::string& path) {
   return fail(ESTALE, "upperdir: " + path + ": changed by somebody else");
 }
 
-Result<uint64_t> ino_of(int fd) {
+Result<bool> is_file(int fd, uint64_t ino) {
   struct stat st {};
   if (::fstat(fd, &st) != 0)
     return last_error("fstat");
-  return S_ISREG(st.st_mode) ? st.st_ino : 0;
+  return S_ISREG(st.st_mode) && st.st_ino == ino;
 }
 
 // A file that is being made shorter may end anywhere.
@@ -130,7 +130,7 @@ Result<Fd> UpperFiles::open_by_path(const Known& known) {
   if (!file)
     return fail(leads_nowhere(file.error()) ? ESTALE : file.error().code(),
                 context + ": " + file.error().what());
-  if (OVL_TRY(ino_of(file->get()).in(context)) != known.stamp.ino)
+  if (!OVL_TRY(is_file(file->get(), known.stamp.ino).in(context)))
     return is_another(path);
   return file;
 }

@@ -10,19 +10,6 @@
 #include "fsengine/overlay/layer_node.h"
 
 namespace ovl {
-namespace {
-
-// Not every host has room for parts of a second, or for more than 32 bits of
-// them.
-bool is_as_left(const LayerObject& object, const FileStamp& left) {
-  const bool fits = left.mtime_sec > INT32_MIN && left.mtime_sec < INT32_MAX;
-  const bool is_same_time =
-      object.mtime_sec == left.mtime_sec &&
-      (object.mtime_nsec == left.mtime_nsec || object.mtime_nsec == 0);
-  return object.size == left.size && (!fits || is_same_time);
-}
-
-}  // namespace
 
 Result<NodeId> LiveNodes::state(const ObjectId& id, Making making) {
   const bool is_in_upper = delta_.tree().standing(id).ino != 0;
@@ -68,7 +55,8 @@ bool LiveNodes::is_written(const ObjectId& id,
     return false;
   const FileStamp now{change->content->size, change->attributes.mtime_sec,
                       change->attributes.mtime_nsec};
-  return !is_as_left(object, *change->before) && !is_as_left(object, now);
+  const FileStamp found{object.size, object.mtime_sec, object.mtime_nsec};
+  return !is_as_left(found, *change->before) && !is_as_left(found, now);
 }
 
 // A guest chooses how deep its directories are.

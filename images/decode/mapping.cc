@@ -184,18 +184,21 @@ bool has_mapping(const ExtInode& inode) {
          (S_ISLNK(inode.mode()) && !inode.is_fast_symlink());
 }
 
-std::optional<BlockNo> data_block(const Mapping& mapping, uint64_t file_block) {
+std::span<const MapRun> runs_from(const Mapping& mapping, uint64_t file_block) {
   const auto maps = std::ranges::partition_point(
       mapping, [](const MapRun& run) { return run.kind != RunKind::kMap; });
-  const auto next = std::ranges::upper_bound(mapping.begin(), maps, file_block,
-                                             {}, &MapRun::file_block);
-  if (next == mapping.begin())
+  const auto ends_before = [file_block](const MapRun& run) {
+    return uint64_t{run.file_block} + run.count <= file_block;
+  };
+  return {std::partition_point(mapping.begin(), maps, ends_before), maps};
+}
+
+std::optional<BlockNo> data_block(const Mapping& mapping, uint64_t file_block) {
+  const auto runs = runs_from(mapping, file_block);
+  if (runs.empty() || runs.front().file_block > file_block ||
+      runs.front().kind != RunKind::kData)
     return std::nullopt;
-  const MapRun& run = *std::prev(next);
-  const uint64_t into = file_block - run.file_block;
-  if (into >= run.count || run.kind != RunKind::kData)
-    return std::nullopt;
-  return BlockNo{run.device + into};
+  return BlockNo{runs.front().device + (file_block - runs.front().file_block)};
 }
 
 Result<Mapping> read_mapping(const BlockSource& device, const ExtInode& inode,

@@ -8,6 +8,7 @@
 #include <cstdint>
 #include <functional>
 #include <optional>
+#include <span>
 #include <vector>
 
 #include "fsengine/base/block_source.h"
@@ -35,6 +36,10 @@ struct MapRun {
 
 /// Those of the file, in file order; then kMap ones.
 using Mapping = std::vector<MapRun>;
+
+/// Runs of the file, in order, from the first on that ends behind `file_block`.
+/// O(log runs).
+std::span<const MapRun> runs_from(const Mapping& mapping, uint64_t file_block);
 
 /// Where block `file_block` is, if it has data. O(log runs).
 std::optional<BlockNo> data_block(const Mapping& mapping, uint64_t file_block);
