@@ -4,6 +4,7 @@
 // the same as before, whatever becomes of upper's files.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <sys/stat.h>
 
 #include "tests/support/checkpoint_world.h"
 #include "tests/support/host_layers.h"
@@ -234,6 +235,8 @@ TEST_F(HandoverTest, WhoeverChangesAFileBetweenRunsIsFoundOut) {
   checkpoint();
   const auto shown = world_->shown();
   const auto time = std::filesystem::last_write_time(world_->path("upper/big"));
+  const auto root_time =
+      std::filesystem::last_write_time(world_->path("upper"));
   world_->kill();
   std::ofstream(world_->path("upper/big")) << letters(kBig, 'z');
   reopen();
@@ -244,8 +247,20 @@ TEST_F(HandoverTest, WhoeverChangesAFileBetweenRunsIsFoundOut) {
   EXPECT_EQ(read_content(fs, fs.lookup("big").value()), "cannot be read");
   EXPECT_EQ(read_content(fs, fs.lookup("other").value()), letters(kBig, 'y'));
   world_->kill();
+  std::filesystem::remove(world_->path("upper/big"));
+  ASSERT_EQ(::mkfifo(world_->path("upper/big").c_str(), 0644), 0);
+  reopen();
+  {
+    DeviceSource now(world_->device());
+    const GuestFs guest = GuestFs::open(now).value();
+    EXPECT_EQ(read_content(guest, guest.lookup("big").value()),
+              "cannot be read");
+  }
+  world_->kill();
+  std::filesystem::remove(world_->path("upper/big"));
   std::ofstream(world_->path("upper/big")) << letters(kBig, 'x');
   std::filesystem::last_write_time(world_->path("upper/big"), time);
+  std::filesystem::last_write_time(world_->path("upper"), root_time);
   world_->reports.clear();
   reopen();
   expect_shown(shown);
