@@ -82,7 +82,7 @@ namespace {
 Status unless_left_out(Status done, const At& at, std::string_view what,
                        const AttributeLimits& limits) {
   if (!done && limits.policy != nullptr &&
-      limits.policy->leave_out(at, limits.path, what, done.error()))
+      limits.policy->leave_out(at, limits.path(), what, done.error()))
     return {};
   return done;
 }

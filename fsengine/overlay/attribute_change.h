@@ -2,9 +2,9 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <optional>
 #include <string>
-#include <string_view>
 #include <vector>
 
 #include "fsengine/base/os.h"
@@ -41,10 +41,11 @@ AttributeChange all_attributes(const AttributeRules& rules, const Node& node);
 AttributeChange attribute_change(const AttributeRules& rules, const Node& from,
                                  const Node& node);
 
-/// What to do about those that cannot be had; `path` is for messages.
+/// What to do about those that cannot be had; `path` is for messages, and only
+/// asked for then.
 struct AttributeLimits {
   Unrepresentable* policy = nullptr;  // none: all is held back
-  std::string_view path;
+  std::function<std::string()> path = {};
 };
 
 /// Errors name the call.

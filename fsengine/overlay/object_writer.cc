@@ -19,7 +19,7 @@ constexpr uint64_t kCopyBytes = 1 << 20;
 
 }  // namespace
 
-Status ObjectWriter::make(const At& at, NodeId id, std::string_view path) {
+Status ObjectWriter::make(const At& at, NodeId id, const std::string& path) {
   const Node& node = target_.pool[id];
   if (S_ISCHR(node.mode) && node.rdev == DeviceNo{})
     OVL_TRY(make_null_device(at));
@@ -31,7 +31,7 @@ Status ObjectWriter::make(const At& at, NodeId id, std::string_view path) {
   else
     OVL_TRY(target_.os.make_node(at, node.mode & S_IFMT,
                                  node.is_device() ? node.rdev : DeviceNo{}));
-  return set_attributes(at, node, path);
+  return set_attributes(at, node, [&path] { return path; });
 }
 
 Status ObjectWriter::make_null_device(const At& at) {
@@ -107,7 +107,7 @@ Status ObjectWriter::make_whiteout(const At& at) {
 }
 
 Status ObjectWriter::set_attributes(const At& at, const Node& node,
-                                    std::string_view path) {
+                                    const std::function<std::string()>& path) {
   return apply_attributes(target_.os, at, all_attributes(target_.rules(), node),
                           {target_.unrepresentable, path});
 }

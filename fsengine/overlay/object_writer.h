@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #pragma once
 
+#include <functional>
+#include <string>
+
 #include "fsengine/base/change.h"
 #include "fsengine/base/os.h"
 #include "fsengine/base/result.h"
@@ -18,7 +21,7 @@ class ObjectWriter {
   /// Makes anything but a directory: content, then attributes. ENOTSUP for a
   /// 0:0 character device, which overlayfs would take for a whiteout.
   /// `path`, where it will be in upper, is for messages.
-  Status make(const At& at, NodeId id, std::string_view path);
+  Status make(const At& at, NodeId id, const std::string& path);
 
   /// Makes a file that holds, at their offsets, the data in `content` of
   /// regular file `id`.
@@ -27,7 +30,8 @@ class ObjectWriter {
   Status make_whiteout(const At& at);
 
   /// Gives a new object all of the node's attributes, its time last.
-  Status set_attributes(const At& at, const Node& node, std::string_view path);
+  Status set_attributes(const At& at, const Node& node,
+                        const std::function<std::string()>& path);
 
   Status set_opaque(const At& at);
   Status set_redirect(const At& at, const std::string& path);

@@ -168,7 +168,7 @@ Status settle(Os& os, int upper, const AttributeStep& step,
               Unrepresentable* unrepresentable) {
   const Located place = OVL_TRY(locate(upper, step.path));
   return apply_attributes(os, place.at, step.change,
-                          {unrepresentable, step.path});
+                          {unrepresentable, [&step] { return step.path; }});
 }
 
 Status check_upper(int upper, const PublishPlan& plan) {

@@ -318,7 +318,8 @@ Status UpperStage::finish_dir(uint32_t index) {
     OVL_TRY(writer_.set_opaque(at));
   if (!dir.redirect.empty())
     OVL_TRY(writer_.set_redirect(at, dir.redirect));
-  OVL_TRY(writer_.set_attributes(at, node, plan_.path(index)));
+  OVL_TRY(writer_.set_attributes(at, node,
+                                 [this, index] { return plan_.path(index); }));
   const bool moves = plan_.dirs[dir.parent].kept;
   const bool barred = !target_.privileged && (node.mode & 0700) != 0700;
   if (!barred || (!moves && !touched_.contains(index)))
