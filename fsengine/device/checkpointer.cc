@@ -31,7 +31,6 @@
 #include "fsengine/device/staging.h"
 #include "fsengine/overlay/empty_directory.h"
 #include "fsengine/overlay/live_start.h"
-#include "fsengine/overlay/upper_stage.h"
 #include "images/decode/catalog_names.h"
 
 namespace ovl {
@@ -52,7 +51,8 @@ Checkpointer::Checkpointer(Context context)
                  context_.files, context_.provided, context_.report}),
       shared_({context_.os, context_.stack, context_.image, context_.layers}),
       catalog_(context_.os, context_.state_dir),
-      touched_(context_.os, context_.state_dir) {
+      touched_(context_.os, context_.state_dir),
+      absent_(context_.os, context_.state_dir) {
   context_.files.find_by([this](const ObjectId& id) {
     const ReaderLock lock(live_mutex_);
     return live_ ? live_->path(id) : "";
@@ -131,10 +131,13 @@ Status Checkpointer::start_live() {
 // Only readers look for paths meanwhile.
 Status Checkpointer::find_standings() {
   const WriterLock lock(live_mutex_);
-  OVL_TRY(take_standings(context_.now, *live_,
-                         [this](const ObjectId& id, const Node& node) {
-                           handover_.know(id, node);
-                         }));
+  OVL_TRY(absent_.read());
+  OVL_TRY(take_standings(
+      context_.now, *live_,
+      [this](const ObjectId& id, const Node& node) {
+        handover_.know(id, node);
+      },
+      [this](const ObjectId& id) { return absent_.contains(id.ino); }));
   has_standings_ = true;
   return {};
 }
@@ -202,6 +205,7 @@ Result<Checkpointer::Pending> Checkpointer::decide(Decoded decoded) {
               .in("workdir: ovl"));
   OVL_TRY(keep_catalog(decoded.delta, decoded.view.last(), pending.mark)
               .in("workdir: ovl"));
+  OVL_TRY(absent_.add(pending.left_out));
   if (!pending.steps.empty())
     OVL_TRY(begin_publishing(pending));
   return pending;
@@ -232,11 +236,23 @@ Status Checkpointer::stage(const LiveDelta& delta, int staging,
           }};
   UpperStage stage(target, plan.upper);
   pending.steps = OVL_TRY(stage.run());
-  for (LivePlan::Placed& placed : plan.placed)
-    if (placed.standing.ino == 0)
-      placed.standing.ino = stage.made_ino(placed.node);
-  pending.placed = std::move(plan.placed);
+  place(std::move(plan), stage, pending);
   return {};
+}
+
+void Checkpointer::place(LivePlan plan, const UpperStage& stage,
+                         Pending& pending) const {
+  for (LivePlan::Placed& placed : plan.placed) {
+    LiveTree::Standing& standing = placed.standing;
+    standing.is_absent = stage.left_out().contains(placed.node);
+    if (standing.is_absent) {
+      standing.lower = live_->standing(placed.id).lower;
+      pending.left_out.insert(placed.id.ino);
+    } else if (standing.ino == 0) {
+      standing.ino = stage.made_ino(placed.node);
+    }
+  }
+  pending.placed = std::move(plan.placed);
 }
 
 Status Checkpointer::keep_catalog(const CatalogDelta& delta, Position position,
@@ -269,10 +285,11 @@ Result<Changes> Checkpointer::publish_pending() {
     OVL_TRY(tell_readers());
   }
   applied_ = pending_->mark.applied;
-  Changes changes = std::move(pending_->changes);
+  const Pending done = std::move(*pending_);
   pending_.reset();
+  OVL_TRY(keep_absent(done.left_out, done.changes));
   OVL_TRY(finish_pending());
-  return changes;
+  return done.changes;
 }
 
 // An attempt that failed may have left a mark that says it was done.
@@ -293,6 +310,19 @@ Status Checkpointer::tell_readers() {
       live_->set_standing(placed.id, placed.standing);
   }
   return handover_.finish(pending_->changes, *live_, decoder_->catalog());
+}
+
+// Those that the guest removed are forgotten.
+Status Checkpointer::keep_absent(const std::set<Ino>& left_out,
+                                 const Changes& changes) {
+  if (absent_.empty())
+    return {};
+  std::set<Ino> inodes = absent_.inodes();
+  for (const ObjectChange& change : changes.objects)
+    if (change.kind == ObjectChange::Kind::kGone &&
+        !left_out.contains(change.id.ino))
+      inodes.erase(change.id.ino);
+  return absent_.keep_only(std::move(inodes));
 }
 
 Status Checkpointer::finish_pending() {

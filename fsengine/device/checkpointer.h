@@ -4,11 +4,13 @@
 #include <functional>
 #include <memory>
 #include <optional>
+#include <set>
 #include <utility>
 #include <vector>
 
 #include "fsengine/base/os.h"
 #include "fsengine/base/result.h"
+#include "fsengine/device/absent_objects.h"
 #include "fsengine/device/handover.h"
 #include "fsengine/device/shared_content.h"
 #include "fsengine/device/touched_file.h"
@@ -17,6 +19,7 @@
 #include "fsengine/overlay/owner_policy.h"
 #include "fsengine/overlay/publish_plan.h"
 #include "fsengine/overlay/stack.h"
+#include "fsengine/overlay/upper_stage.h"
 #include "fsengine/overlay/xattr_family.h"
 #include "fsengine/store/disk.h"
 #include "images/decode/base_state.h"
@@ -90,6 +93,7 @@ class Checkpointer {
     PublishPlan steps;
     Changes changes;
     std::vector<LivePlan::Placed> placed;
+    std::set<Ino> left_out;  // of what is new
     MarkState mark;
     bool is_in_live = false;
   };
@@ -112,6 +116,8 @@ class Checkpointer {
   Status publish_steps();
   Status tell_readers();
   Status finish_pending();
+  Status keep_absent(const std::set<Ino>& left_out, const Changes& changes);
+  void place(LivePlan plan, const UpperStage& stage, Pending& pending) const;
   Status set_mark(const MarkState& mark, Phase phase);
 
   const Context context_;
@@ -126,6 +132,7 @@ class Checkpointer {
   SharedContent shared_;
   KeptCatalog catalog_;
   TouchedFile touched_;
+  AbsentObjects absent_;
   std::optional<Pending> pending_;
   // What was in no state to take, and whether a FLUSH covered it.
   std::optional<std::pair<Position, bool>> refused_;

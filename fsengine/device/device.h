@@ -14,6 +14,7 @@
 #include <memory>
 #include <mutex>
 #include <optional>
+#include <set>
 #include <span>
 
 #include "fsengine/base/os.h"
@@ -143,7 +144,12 @@ class Device {
   Result<std::unique_ptr<BlockSource>> content_of(NodeId id, ExtReader& reader);
   Status write_tree(const Rebased& rebased, ExtReader& reader,
                     const DiskView& view);
-  Result<PublishPlan> stage(const Tree& guest, ExtReader& reader, int staging);
+  Status publish_tree(const PublishPlan& plan, const Rebased& rebased,
+                      ExtReader& reader, const DiskView& view,
+                      const Fd& staging);
+  Result<PublishPlan> stage(const Tree& guest, ExtReader& reader, int staging,
+                            std::set<Ino>& left_out);
+  Ino guest_ino(NodeId id) const;
   Status save_lost(std::span<const NodeId> lost, const ExtReader& reader,
                    const DiskView& view);
   Result<uint64_t> save_piece(BlockNo first, uint64_t most,

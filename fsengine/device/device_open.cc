@@ -13,6 +13,7 @@
 //
 #include <cerrno>
 
+#include "fsengine/device/absent_objects.h"
 #include "fsengine/device/device.h"
 #include "fsengine/device/host_facts.h"
 #include "fsengine/device/layout_parameters.h"
@@ -117,6 +118,12 @@ Result<std::optional<Device::Kept>> Device::find_kept() {
 
 Result<bool> Device::is_to_go_on(const Kept& kept) {
   const bool settled = kept.mark.phase == Phase::kSettled;
+  AbsentObjects absent(os_, state_dir_.get());
+  OVL_TRY(absent.read());
+  if (config_.relayout && settled && !absent.empty())
+    config_.report(
+        "relayout: objects that upperdir cannot have are given up: " +
+        std::to_string(absent.size()));
   if (config_.relayout && settled)
     return false;
   if (config_.relayout)
@@ -148,6 +155,11 @@ Result<bool> Device::is_to_go_on(const Kept& kept) {
     return fail(ESTALE, what +
                             " while the device has changes that are not in "
                             "upperdir yet: to go on, undo that");
+  if (!absent.empty())
+    return fail(ESTALE, what +
+                            " since the last run, and the device has objects "
+                            "that upperdir cannot have: to go on, undo that; "
+                            "relayout=yes gives them up");
   config_.report(what + " since the last run: the device is laid out anew");
   return false;
 }
@@ -302,6 +314,7 @@ Status Device::discard_state() {
   OVL_TRY(remove_layout(os_, state).in("workdir: ovl"));
   OVL_TRY(remove_upper(os_, state).in("workdir: ovl"));
   OVL_TRY(KeptCatalog::remove_all(os_, state).in("workdir: ovl"));
+  OVL_TRY(AbsentObjects::remove(os_, state));
   OVL_TRY(TouchedFile(os_, state).remove());
   OVL_TRY(remove_plan(os_, state));
   OVL_TRY(remove_staging(os_, state));

@@ -23,6 +23,7 @@
 #include <cerrno>
 #include <vector>
 
+#include "fsengine/device/absent_objects.h"
 #include "fsengine/device/device.h"
 #include "fsengine/device/host_facts.h"
 #include "fsengine/device/staging.h"
@@ -276,25 +277,35 @@ Result<Rebased> Device::rebase(const Tree& guest, ExtReader& reader) {
 
 Result<std::unique_ptr<BlockSource>> Device::content_of(NodeId id,
                                                         ExtReader& reader) {
-  const Node& node = stack_->pool()[id];
-  if (node.origin == Origin::kLayer)
+  if (stack_->pool()[id].origin == Origin::kLayer)
     return files_->content(id);
-  return reader.open_file(Ino{static_cast<uint32_t>(node.host_ino)});
+  return reader.open_file(guest_ino(id));
 }
 
 Status Device::write_tree(const Rebased& rebased, ExtReader& reader,
                           const DiskView& view) {
   const Fd staging = OVL_TRY(open_staging(os_, state_dir_.get()));
   OVL_TRY(empty_directory(os_, staging.get()).in("workdir: ovl/staging"));
-  auto plan = stage(rebased.guest, reader, staging.get());
+  std::set<Ino> left_out;
+  auto plan = stage(rebased.guest, reader, staging.get(), left_out);
   if (!plan) {
     const Status undone = unstage(staging);
     return undone ? tl::unexpected(plan.error()) : undone;
   }
-  if (plan->empty())
+  AbsentObjects absent(os_, state_dir_.get());
+  OVL_TRY(absent.read());
+  OVL_TRY(absent.add(left_out));
+  OVL_TRY(publish_tree(*plan, rebased, reader, view, staging));
+  return absent.keep_only(std::move(left_out));
+}
+
+Status Device::publish_tree(const PublishPlan& plan, const Rebased& rebased,
+                            ExtReader& reader, const DiskView& view,
+                            const Fd& staging) {
+  if (plan.empty())
     return record_upper(staging);
   OVL_TRY(save_lost(rebased.lost, reader, view).in("workdir: ovl"));
-  OVL_TRY(write_plan(os_, state_dir_.get(), *plan));
+  OVL_TRY(write_plan(os_, state_dir_.get(), plan));
   OVL_TRY(os_.fsync(state_dir_.get()).in("workdir: ovl"));
   OVL_TRY(disk_owner_
               ->change_mark([](MarkState& mark) {
@@ -303,7 +314,7 @@ Status Device::write_tree(const Rebased& rebased, ExtReader& reader,
               })
               .in("workdir: ovl"));
   OVL_TRY(
-      publish(os_, places_->upper(), staging.get(), *plan, &unrepresentable_));
+      publish(os_, places_->upper(), staging.get(), plan, &unrepresentable_));
   return record_upper(staging);
 }
 
@@ -314,7 +325,7 @@ Status Device::unstage(const Fd& staging) {
 }
 
 Result<PublishPlan> Device::stage(const Tree& guest, ExtReader& reader,
-                                  int staging) {
+                                  int staging, std::set<Ino>& left_out) {
   const UpperTarget target{
       .os = os_,
       .pool = stack_->pool(),
@@ -327,7 +338,18 @@ Result<PublishPlan> Device::stage(const Tree& guest, ExtReader& reader,
       .content = [&](NodeId id) { return content_of(id, reader); }};
   const UpperPlan plan = plan_upper(
       {stack_->lower(), upper_now(), guest, redirect_dir_, config_.owner});
-  return UpperStage(target, plan).run();
+  UpperStage stage(target, plan);
+  auto steps = stage.run();
+  for (const NodeId id : stage.left_out())
+    left_out.insert(guest_ino(id));
+  return steps;
+}
+
+Ino Device::guest_ino(NodeId id) const {
+  const Node& node = stack_->pool()[id];
+  if (node.origin == Origin::kLayer)
+    return image_->ino_of(id);
+  return Ino{static_cast<uint32_t>(node.host_ino)};
 }
 
 // The bytes go to the log like a guest's: the device shows the same. What the

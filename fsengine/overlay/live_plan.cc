@@ -144,10 +144,12 @@ Result<WantedName> LivePlanner::wanted(const Name& name) {
   if (const auto before = tree_.child(name.directory, name.name))
     out.ino_before = tree_.standing(*before).ino;
   const auto id = delta_.child(name);
-  if (!id) {
-    if (shape_.lower_child(name) != kNoNode)
-      out.kind = Kind::kWhiteout;
-  } else if (!shape_.stands(*id)) {
+  const NodeId lower = shape_.lower_child(name);
+  out.hides_lower =
+      lower != kNoNode && !(id && tree_.standing(*id).lower == lower);
+  if (!id || tree_.standing(*id).is_absent)
+    return out.without_object();
+  if (!shape_.stands(*id)) {
     return out;  // a lower shows it
   } else if (is_dir(*id)) {
     out.kind = Kind::kDir;

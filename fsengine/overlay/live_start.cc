@@ -22,10 +22,12 @@ struct Found {
 
 class Comparison {
  public:
-  Comparison(const Tree& now, LiveTree& live, const UpperVisitor& visit)
+  Comparison(const Tree& now, LiveTree& live, const UpperVisitor& visit,
+             const MayLack& may_lack)
       : pool_(now.pool),
         live_(live),
         visit_(visit),
+        may_lack_(may_lack),
         waiting_{{live.root(), now.root, ""}} {}
 
   Status run() {
@@ -56,7 +58,11 @@ class Comparison {
     const auto entries = pool_.entries(directory.node);
     auto entry = entries.begin();
     for (const auto& [name, id] : names) {
-      if (entry == entries.end() || pool_.name(*entry) != name)
+      const bool is_there =
+          entry != entries.end() && pool_.name(*entry) == name;
+      if (!is_there && take_as_absent(id))
+        continue;
+      if (!is_there)
         return differs(directory,
                        entry == entries.end() ? name : pool_.name(*entry));
       OVL_TRY(compare(directory, name, {id, entry->node, ""}));
@@ -69,11 +75,23 @@ class Comparison {
   Status compare(const Found& directory, const std::string& name, Found found) {
     if ((pool_[found.node].mode & S_IFMT) != found.id.type)
       return differs(directory, name);
-    if (!is_upper_object(pool_, found.node))
+    if (!is_upper_object(pool_, found.node)) {
+      take_as_absent(found.id);  // if a lower's state of it is what shows
       return {};
+    }
     found.path = join_path(directory.path, name);
     waiting_.push_back(std::move(found));
     return {};
+  }
+
+  bool take_as_absent(const ObjectId& id) {
+    if (!may_lack_ || !may_lack_(id))
+      return false;
+    LiveTree::Standing standing = live_.standing(id);
+    standing.ino = 0;
+    standing.is_absent = true;
+    live_.set_standing(id, standing);
+    return true;
   }
 
   static Status differs(const Found& directory, std::string_view name) {
@@ -84,14 +102,15 @@ class Comparison {
   const NodePool& pool_;
   LiveTree& live_;
   const UpperVisitor& visit_;
+  const MayLack& may_lack_;
   std::vector<Found> waiting_;
 };
 
 }  // namespace
 
 Status take_standings(const Tree& now, LiveTree& live,
-                      const UpperVisitor& visit) {
-  return Comparison(now, live, visit).run();
+                      const UpperVisitor& visit, const MayLack& may_lack) {
+  return Comparison(now, live, visit, may_lack).run();
 }
 
 }  // namespace ovl

@@ -62,6 +62,7 @@ class LiveTree {
     /// object that is not in upper: the lower's, which the guest sees.
     NodeId lower = kNoNode;
     bool is_redirected = false;
+    bool is_absent = false;  // upper's file system cannot have it; ino is 0
     NodeId start = kNoNode;  // the start tree's node of this identity
   };
   /// Nothing, kNoNode, for an object that has no names here.

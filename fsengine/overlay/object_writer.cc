@@ -19,19 +19,30 @@ constexpr uint64_t kCopyBytes = 1 << 20;
 
 }  // namespace
 
-Status ObjectWriter::make(const At& at, NodeId id, const std::string& path) {
+Result<bool> ObjectWriter::make(const At& at, NodeId id,
+                                const std::string& path) {
+  const Node& node = target_.pool[id];
+  const Status made = make_object(at, id);
+  if (!made && target_.unrepresentable != nullptr &&
+      target_.unrepresentable->leave_out_object(node.mode, path, made.error()))
+    return false;
+  OVL_TRY(Status(made));
+  OVL_TRY(set_attributes(at, node, [&path] { return path; }));
+  return true;
+}
+
+// overlayfs would take a 0:0 character device for a whiteout.
+Status ObjectWriter::make_object(const At& at, NodeId id) {
   const Node& node = target_.pool[id];
   if (S_ISCHR(node.mode) && node.rdev == DeviceNo{})
-    OVL_TRY(make_null_device(at));
-  else if (node.is_regular())
-    OVL_TRY(make_file(at, id));
-  else if (node.is_symlink())
-    OVL_TRY(target_.os.make_symlink(
-        at, std::string(target_.pool.strings.get(node.target))));
-  else
-    OVL_TRY(target_.os.make_node(at, node.mode & S_IFMT,
-                                 node.is_device() ? node.rdev : DeviceNo{}));
-  return set_attributes(at, node, [&path] { return path; });
+    return make_null_device(at);
+  if (node.is_regular())
+    return make_file(at, id);
+  if (node.is_symlink())
+    return target_.os.make_symlink(
+        at, std::string(target_.pool.strings.get(node.target)));
+  return target_.os.make_node(at, node.mode & S_IFMT,
+                              node.is_device() ? node.rdev : DeviceNo{});
 }
 
 Status ObjectWriter::make_null_device(const At& at) {

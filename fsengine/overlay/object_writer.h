@@ -18,10 +18,10 @@ class ObjectWriter {
  public:
   explicit ObjectWriter(const UpperTarget& target) : target_(target) {}
 
-  /// Makes anything but a directory: content, then attributes. ENOTSUP for a
-  /// 0:0 character device, which overlayfs would take for a whiteout.
-  /// `path`, where it will be in upper, is for messages.
-  Status make(const At& at, NodeId id, const std::string& path);
+  /// Makes anything but a directory: content, then attributes. `path`, where it
+  /// will be in upper, is for messages. False: upper's file system cannot have
+  /// it, and it is to be left out; nothing was made.
+  Result<bool> make(const At& at, NodeId id, const std::string& path);
 
   /// Makes a file that holds, at their offsets, the data in `content` of
   /// regular file `id`.
@@ -37,6 +37,7 @@ class ObjectWriter {
   Status set_redirect(const At& at, const std::string& path);
 
  private:
+  Status make_object(const At& at, NodeId id);
   Status make_null_device(const At& at);
   Status make_file(const At& at, NodeId id);
   Status copy_content(int fd, NodeId id);

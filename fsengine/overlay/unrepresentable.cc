@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "fsengine/overlay/unrepresentable.h"
 
+#include <sys/stat.h>
 #include <sys/statvfs.h>
 
 #include <cerrno>
@@ -39,12 +40,42 @@ bool Unrepresentable::leave_out(const At& at, std::string_view path,
                                 std::string_view what, const Error& error) {
   if (policy_ == Policy::kHold || !is_for_ever(at, error))
     return false;
+  tell(path, what, error);
+  return true;
+}
+
+// Nodes need privilege. Some file systems have shorter symlinks than the
+// guest's: XFS of 1023 bytes.
+bool Unrepresentable::can_never_be(uint32_t mode, const Error& error) {
+  switch (mode & S_IFMT) {
+    case S_IFCHR:
+    case S_IFBLK:
+    case S_IFIFO:
+    case S_IFSOCK:
+      return error.code() == EPERM || error.code() == EINVAL ||
+             error.code() == EOPNOTSUPP;
+    case S_IFLNK:
+      return error.code() == ENAMETOOLONG;
+    default:
+      return false;
+  }
+}
+
+bool Unrepresentable::leave_out_object(uint32_t mode, std::string_view path,
+                                       const Error& error) {
+  if (policy_ == Policy::kHold || !can_never_be(mode, error))
+    return false;
+  tell(path, S_ISLNK(mode) ? "a symlink like this" : "a node like this", error);
+  return true;
+}
+
+void Unrepresentable::tell(std::string_view path, std::string_view what,
+                           const Error& error) {
   const std::string line =
       "upperdir: " + std::string(path) + ": " + std::string(what) +
       " cannot be there: " + error.what() + "; only the device shows it";
   if (told_.size() < kMostTold && told_.insert(line).second)
     report_(line);
-  return true;
 }
 
 }  // namespace ovl

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #pragma once
 
+#include <cstdint>
 #include <functional>
 #include <string>
 #include <string_view>
@@ -11,9 +12,9 @@
 
 namespace ovl {
 
-/// Owners and attributes that upper's file system cannot have, or we may not
-/// give them there: are they left out, or is everything held back for them?
-/// For one thread at a time.
+/// Objects, owners and attributes that upper's file system cannot have, or we
+/// may not make them there: are they left out, or is everything held back for
+/// them? For one thread at a time.
 class Unrepresentable {
  public:
   enum class Policy { kRecord, kHold };
@@ -27,8 +28,14 @@ class Unrepresentable {
   bool leave_out(const At& at, std::string_view path, std::string_view what,
                  const Error& error);
 
+  /// A new object of type `mode` could not be made for `path`. Else as above.
+  bool leave_out_object(uint32_t mode, std::string_view path,
+                        const Error& error);
+
  private:
   static bool is_for_ever(const At& at, const Error& error);
+  static bool can_never_be(uint32_t mode, const Error& error);
+  void tell(std::string_view path, std::string_view what, const Error& error);
 
   const Policy policy_;
   const std::function<void(const std::string& line)> report_;

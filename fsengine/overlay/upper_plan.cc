@@ -110,8 +110,11 @@ class Planner {
   void visit_file(uint32_t index, const Entry& entry, NodeId lower) {
     if (!is_unchanged_lower(entry.node, lower))
       needed_.insert(entry.node);
-    dirs_[index].names.push_back(
-        {pool_.name(entry), WantedName::Kind::kFile, entry.node, 0});
+    WantedName wanted{pool_.name(entry), WantedName::Kind::kFile, entry.node,
+                      0};
+    wanted.hides_lower =
+        lower != kNoNode && lower != layer_object(pool_, entry.node);
+    dirs_[index].names.push_back(wanted);
   }
 
   void visit_dir(uint32_t index, const Entry& entry, NodeId lower) {

@@ -33,6 +33,15 @@ struct WantedName {
   /// In a partial directory: which object of upper has the name until then; 0:
   /// none, or a whiteout.
   uint64_t ino_before = 0;
+  /// kFile: without ours, another object of a lower would show.
+  bool hides_lower = false;
+
+  /// What is left of it when upper cannot have its object.
+  WantedName without_object() const {
+    WantedName rest = *this;
+    rest.kind = hides_lower ? Kind::kWhiteout : Kind::kNothing;
+    return rest;
+  }
 };
 
 /// One directory of upper.

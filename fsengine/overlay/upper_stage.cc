@@ -171,8 +171,21 @@ Status UpperStage::replace(uint32_t index, const WantedName& wanted,
     step.ino = object_of(plan_.dirs[wanted.dir]).host_ino;
   const At at{target_.staging, step.staged};
   const std::string staged = step.staged;
-  add_step(index, std::move(step), wanted.kind == WantedName::Kind::kWhiteout);
-  return build_name(index, wanted, at, staged);
+  if (wanted.kind != WantedName::Kind::kFile) {
+    add_step(index, std::move(step),
+             wanted.kind == WantedName::Kind::kWhiteout);
+    return build_name(index, wanted, at, staged);
+  }
+  if (!OVL_TRY(build_object(index, wanted, at, staged)))
+    return compare_name(index, wanted.without_object(), present);
+  add_step(index, std::move(step), false);
+  return {};
+}
+
+Result<bool> UpperStage::build_object(uint32_t index, const WantedName& wanted,
+                                      const At& at, const std::string& staged) {
+  return make_or_link(wanted.node, at, {false, staged},
+                      join_path(plan_.path(index), wanted.name));
 }
 
 Status UpperStage::remove(uint32_t index, int dir, const std::string& name) {
@@ -261,8 +274,10 @@ Status UpperStage::build_name(uint32_t index, const WantedName& wanted,
         add_place(index, wanted);
       return {};
     case WantedName::Kind::kFile:
-      return make_or_link(wanted.node, at, {false, staged},
-                          join_path(plan_.path(index), wanted.name));
+      if (!OVL_TRY(build_object(index, wanted, at, staged)) &&
+          wanted.hides_lower)
+        return writer_.make_whiteout(at);
+      return {};
     case WantedName::Kind::kKeep:
     case WantedName::Kind::kNothing:
       break;
@@ -335,9 +350,13 @@ bool UpperStage::is_in_place(NodeId node, const Present& present) const {
   return present.ino == target_.pool[object].host_ino;
 }
 
-Status UpperStage::make_or_link(NodeId node, const At& at, const Place& here,
-                                const std::string& path) {
+// False: it is left out.
+Result<bool> UpperStage::make_or_link(NodeId node, const At& at,
+                                      const Place& here,
+                                      const std::string& path) {
   settle_file(node, path);
+  if (left_out_.contains(node))
+    return false;
   if (const auto first = first_place_.find(node); first != first_place_.end())
     return link_from(first->second, node, at);
   const NodeId object = layer_object(target_.pool, node);
@@ -347,24 +366,28 @@ Status UpperStage::make_or_link(NodeId node, const At& at, const Place& here,
     return link_from({true, host_path(target_.pool, target_.pool[object])},
                      node, at);
   }
+  if (!OVL_TRY(writer_.make(at, node, path))) {
+    left_out_.insert(node);
+    return false;
+  }
   first_place_[node] = here;
-  OVL_TRY(writer_.make(at, node, path));
   made_[node] = OVL_TRY(look_up(at.dir, at.name)).ino;
-  return {};
+  return true;
 }
 
-Status UpperStage::link_from(const Place& place, NodeId node, const At& at) {
+Result<bool> UpperStage::link_from(const Place& place, NodeId node,
+                                   const At& at) {
   const int root = place.in_upper ? target_.upper : target_.staging;
   const SplitPath split = split_path(place.path);
   const Fd dir = OVL_TRY(open_beneath(root, split.dir, O_RDONLY | O_DIRECTORY));
   OVL_TRY(target_.os.link({dir.get(), std::string(split.name)}, at));
   if (!place.in_upper)
-    return {};
+    return true;
   const Present linked = OVL_TRY(look_up(at.dir, at.name));
   const NodeId object = layer_object(target_.pool, node);
   if (linked.ino != target_.pool[object].host_ino)
     return system_error(ESTALE, place.path + ": changed by somebody else");
-  return {};
+  return true;
 }
 
 // An object of upper that stays one: its attributes change in place, once.

@@ -31,6 +31,10 @@ class UpperStage {
   /// and the plan wants `node` and had it made.
   uint64_t made_ino(NodeId node) const { return made_.at(node); }
 
+  /// Those that the plan wants in upper, and it cannot have. REQUIRES: run()
+  /// was successful.
+  const std::unordered_set<NodeId>& left_out() const { return left_out_; }
+
  private:
   /// Where an object stands that further names can be linked to.
   struct Place {
@@ -59,6 +63,8 @@ class UpperStage {
                       const Present& present);
   Status replace(uint32_t index, const WantedName& wanted,
                  const Present& present);
+  Result<bool> build_object(uint32_t index, const WantedName& wanted,
+                            const At& at, const std::string& staged);
   Status remove_others(uint32_t index, int dir);
   Status remove(uint32_t index, int dir, const std::string& name);
   Status remove(uint32_t index, const std::string& name,
@@ -68,9 +74,9 @@ class UpperStage {
   Status build_name(uint32_t index, const WantedName& wanted, const At& at,
                     const std::string& staged);
   Status finish_dir(uint32_t index);
-  Status make_or_link(NodeId node, const At& at, const Place& here,
-                      const std::string& path);
-  Status link_from(const Place& place, NodeId node, const At& at);
+  Result<bool> make_or_link(NodeId node, const At& at, const Place& here,
+                            const std::string& path);
+  Result<bool> link_from(const Place& place, NodeId node, const At& at);
   bool is_in_place(NodeId node, const Present& present) const;
   void settle_file(NodeId node, const std::string& path);
   void settle_dir(uint32_t index);
@@ -95,6 +101,7 @@ class UpperStage {
   std::unordered_set<uint32_t> touched_;
   std::unordered_set<uint64_t> leaving_;  // directories that move
   std::unordered_map<NodeId, uint64_t> made_;
+  std::unordered_set<NodeId> left_out_;
   uint64_t staged_count_ = 0;
 };
 
