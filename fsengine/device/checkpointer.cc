@@ -135,10 +135,22 @@ Status Checkpointer::find_standings() {
   OVL_TRY(take_standings(
       context_.now, *live_,
       [this](const ObjectId& id, const Node& node) {
-        handover_.know(id, node);
+        return take_upper_object(id, node);
       },
       [this](const ObjectId& id) { return absent_.contains(id.ino); }));
   has_standings_ = true;
+  return {};
+}
+
+// A path that checkpoints touched is not compared with upper's record.
+Status Checkpointer::take_upper_object(const ObjectId& id, const Node& node) {
+  if (!node.is_regular())
+    return {};
+  const CatalogInode inode = OVL_TRY(decoder_->catalog().inode(id.ino));
+  if (!is_as_left({node.size, node.mtime_sec, node.mtime_nsec},
+                  {inode.size, inode.mtime_sec, inode.mtime_nsec}))
+    return fail(ESTALE, "changed by somebody else");
+  handover_.know(id, node);
   return {};
 }
 

@@ -101,6 +101,7 @@ class Checkpointer {
   Status prepare();
   Status start_live();
   Status find_standings();
+  Status take_upper_object(const ObjectId& id, const Node& node);
   NodeId node_of(const ObjectId& id) const;
   ObjectId id_of(NodeId node) const;
   Status start_decoder(const MarkState& mark);

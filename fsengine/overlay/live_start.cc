@@ -34,7 +34,8 @@ class Comparison {
     while (!waiting_.empty()) {
       const Found found = std::move(waiting_.back());
       waiting_.pop_back();
-      take(found);
+      OVL_TRY(take(found).in(found.path.empty() ? "upperdir"
+                                                : "upperdir: " + found.path));
       if (pool_[found.node].is_dir())
         OVL_TRY(compare(found));
     }
@@ -42,15 +43,14 @@ class Comparison {
   }
 
  private:
-  void take(const Found& found) {
+  Status take(const Found& found) {
     const Node& node = pool_[found.node];
     LiveTree::Standing standing = live_.standing(found.id);
     standing.ino = node.host_ino;
     standing.is_redirected = node.has_redirect;
     standing.lower = node.is_dir() ? node.lower : kNoNode;
     live_.set_standing(found.id, standing);
-    if (visit_)
-      visit_(found.id, node);
+    return visit_ ? visit_(found.id, node) : Status();
   }
 
   Status compare(const Found& directory) {

@@ -14,8 +14,9 @@ namespace ovl {
 /// pool. Looks at the directories of upper and no others. ESTALE, with the
 /// path, when their names are not the guest's, but for objects that upper may
 /// lack. Calls `visit` with each object of upper, one that has several names
-/// perhaps as often.
-using UpperVisitor = std::function<void(const ObjectId& id, const Node& node)>;
+/// perhaps as often; its error ends it, and gets the path.
+using UpperVisitor =
+    std::function<Status(const ObjectId& id, const Node& node)>;
 using MayLack = std::function<bool(const ObjectId& id)>;
 Status take_standings(const Tree& now, LiveTree& live,
                       const UpperVisitor& visit = {},
