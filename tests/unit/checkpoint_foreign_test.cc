@@ -137,6 +137,30 @@ TEST_F(CheckpointForeignTest, WhatIsAddedAfterAKillStays) {
   expect_end();
 }
 
+// A checkpoint gave it other permissions, so upper's record does not tell of
+// it; its bytes are a lower's.
+TEST_F(CheckpointForeignTest, WhatReplacesAFileAfterAKillStays) {
+  start();
+  ASSERT_TRUE(world_.guest([](GuestFs& fs) -> Status {
+    OVL_TRY(fs.chmod("b/a", 0600));
+    return fs.rename("b/d/c", "t/moved");
+  }));
+  ASSERT_TRUE(world_.device().checkpoint_now());
+  for (const char* path : {"b/a", "t/moved"}) {
+    world_.kill();
+    const auto time = fs::last_write_time(fs::path(upper(path)).parent_path());
+    fs::rename(upper(path), world_.path("aside"));
+    put(path, "foreign");
+    ASSERT_TRUE(world_.open());
+    guest_writes("t/file");
+    expect_refused(path);
+    EXPECT_EQ(content(path), "foreign");
+    fs::rename(world_.path("aside"), upper(path));
+    fs::last_write_time(fs::path(upper(path)).parent_path(), time);
+  }
+  expect_end();
+}
+
 TEST_F(CheckpointForeignTest, WhatIsAddedStaysAtAnEndWithoutCheckpoints) {
   world_.config().checkpoint.reset();
   put("old", "in upper before");
