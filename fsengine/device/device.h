@@ -128,6 +128,7 @@ class Device {
   Checkpointer& checkpointer();
   Result<bool> checkpoint(Position flushed);
   void note_outcome(const Result<bool>& outcome);
+  void forget_trouble();
   UnsettledPlaces unsettled_places() const;
   Extent base_extent_at(uint64_t offset, uint64_t length) const;
 
@@ -200,7 +201,8 @@ class Device {
 
   // For the background worker, and for when it is stopped.
   struct Trouble {
-    std::string what;  // the error of the last checkpoint, or empty
+    std::string what;      // the error of the last checkpoint, or empty
+    bool is_noted = true;  // for others, perhaps by an earlier run
     std::chrono::seconds pause{0};
     std::chrono::steady_clock::time_point again;
   };

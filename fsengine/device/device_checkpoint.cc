@@ -7,6 +7,7 @@
 #include <cerrno>
 
 #include "fsengine/device/device.h"
+#include "fsengine/device/trouble_file.h"
 
 namespace ovl {
 namespace {
@@ -102,15 +103,23 @@ Checkpointer& Device::checkpointer() {
   return *checkpointer_;
 }
 
+void Device::forget_trouble() {
+  if (trouble_.is_noted)
+    ovl::forget_trouble(os_, state_dir_.get());
+  trouble_ = {};
+  trouble_.is_noted = false;
+}
+
 void Device::note_outcome(const Result<bool>& outcome) {
-  if (outcome) {
-    trouble_ = {};
-    return;
-  }
+  if (outcome)
+    return forget_trouble();
   const std::string& what = outcome.error().what();
-  if (what != trouble_.what)
+  if (what != trouble_.what) {
     config_.report("checkpoint: " + what +
                    "; all that was written is kept, and it is tried again");
+    note_trouble(os_, state_dir_.get(), "checkpoint: " + what);
+  }
+  trouble_.is_noted = true;
   trouble_.what = what;
   trouble_.pause = std::clamp(2 * trouble_.pause, kFirstPause, kLongestPause);
   trouble_.again = std::chrono::steady_clock::now() + trouble_.pause;

@@ -180,6 +180,13 @@ Result<Fd> Places::lock_work(const std::string& path) {
   return std::move(work.fd);
 }
 
+Result<pid_t> Places::holder_of(int work) {
+  struct stat st {};
+  if (::fstat(work, &st) != 0)
+    return last_error("stat");
+  return lock_holder(st);
+}
+
 // A lock belongs to the process that took it, until it is taken anew. That of
 // workdir stays meanwhile.
 Status Places::own_lock() const {

@@ -5,6 +5,8 @@
 // in another as overlayfs forbids it.
 #pragma once
 
+#include <sys/types.h>
+
 #include <string>
 
 #include "fsengine/base/fd.h"
@@ -27,6 +29,10 @@ class Places {
   /// workdir at `path`, locked against every server for as long as the Fd is
   /// open. EBUSY when one is at work there.
   static Result<Fd> lock_work(const std::string& path);
+
+  /// Who has locked workdir, open as `work`, and only looks at it: 0 when
+  /// nobody has, or /proc/locks does not show it.
+  static Result<pid_t> holder_of(int work);
 
   /// Makes this process the one that others are told of as using upperdir,
   /// after a fork.

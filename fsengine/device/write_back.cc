@@ -27,6 +27,7 @@
 #include "fsengine/device/device.h"
 #include "fsengine/device/host_facts.h"
 #include "fsengine/device/staging.h"
+#include "fsengine/device/trouble_file.h"
 #include "fsengine/overlay/empty_directory.h"
 #include "fsengine/overlay/tree_difference.h"
 #include "fsengine/overlay/upper_plan.h"
@@ -47,6 +48,9 @@ Status Device::write_back() {
   if (applied)
     applied = bring_upper_up_to_date();
   if (!applied)
+    note_trouble(os_, state_dir_.get(),
+                 "write-back: " + applied.error().what());
+  if (!applied)
     return fail(applied.error().code(),
                 "write-back: " + applied.error().what() + "; " +
                     std::to_string(disk_owner_->store().map().count()) +
@@ -59,6 +63,7 @@ Status Device::end_disk() {
   disk_ = nullptr;
   OVL_TRY(disk_owner_->close());
   disk_owner_.reset();
+  forget_trouble();
   OVL_TRY(remove_plan(os_, state_dir_.get()));
   OVL_TRY(TouchedFile(os_, state_dir_.get()).remove());
   OVL_TRY(remove_staging(os_, state_dir_.get()));

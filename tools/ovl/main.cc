@@ -7,6 +7,7 @@
 #include <CLI/CLI.hpp>
 
 #include "tools/ovl/decode.h"
+#include "tools/ovl/status.h"
 
 namespace {
 
@@ -15,6 +16,7 @@ int run(int argc, char** argv) {
   app.set_version_flag("--version", OVL_VERSION);
   app.require_subcommand(1);
   ovl::add_decode(app);
+  ovl::add_status(app);
   CLI11_PARSE(app, argc, argv);
   return 0;
 }
