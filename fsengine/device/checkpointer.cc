@@ -50,6 +50,7 @@ Checkpointer::Checkpointer(Context context)
       handover_({context_.stack, base_, context_.disk, context_.upper,
                  context_.files, context_.provided, context_.report}),
       shared_({context_.os, context_.stack, context_.image, context_.layers}),
+      freed_(context_.image, context_.disk, context_.provided),
       catalog_(context_.os, context_.state_dir),
       touched_(context_.os, context_.state_dir),
       absent_(context_.os, context_.state_dir) {
@@ -94,7 +95,13 @@ Result<bool> Checkpointer::run(Position flushed) {
   if (!done && !pending_)
     decoder_.reset();
   OVL_TRY(Status(done));
+  OVL_TRY(freed_.give_back(*view, *decoder_).in("workdir: ovl"));
   return true;
+}
+
+Status Checkpointer::give_back_freed() {
+  const std::shared_ptr<const DiskView> view = OVL_TRY(context_.disk.seal());
+  return freed_.give_back_all(*view, decoder_->catalog());
 }
 
 Status Checkpointer::start() {
@@ -178,8 +185,11 @@ Status Checkpointer::start_decoder(const MarkState& mark) {
 }
 
 void Checkpointer::note_written(const DiskView& view) {
-  const auto ranges = context_.disk.take_written(view);
-  if (must_note_all_ || !ranges)
+  auto ranges = context_.disk.take_written(view);
+  if (must_note_all_)
+    ranges.reset();
+  freed_.note_written(ranges);
+  if (!ranges)
     note_all_written(view, *decoder_);
   else
     for (const Disk::Range& range : *ranges)

@@ -11,6 +11,7 @@
 #include "fsengine/base/os.h"
 #include "fsengine/base/result.h"
 #include "fsengine/device/absent_objects.h"
+#include "fsengine/device/freed_blocks.h"
 #include "fsengine/device/handover.h"
 #include "fsengine/device/shared_content.h"
 #include "fsengine/device/touched_file.h"
@@ -77,6 +78,10 @@ class Checkpointer {
   /// REQUIRES: no request came since run() returned without an error.
   bool is_settled() const { return is_clean_; }
 
+  /// What the guest has freed leaves log and store. REQUIRES: is_settled(), and
+  /// no client may come any more.
+  Status give_back_freed();
+
   /// Upper shows what the device is already, by other means: from now on, and
   /// for the next start, that is what checkpoints go on from. REQUIRES: run()
   /// is not called after it.
@@ -131,6 +136,7 @@ class Checkpointer {
   bool has_standings_ = false;  // live_ knows where its objects stand
   Handover handover_;
   SharedContent shared_;
+  FreedBlocks freed_;
   KeptCatalog catalog_;
   TouchedFile touched_;
   AbsentObjects absent_;

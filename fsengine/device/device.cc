@@ -104,7 +104,18 @@ Device::Extent Device::extent_at(uint64_t offset, uint64_t length) const {
   length = std::min(length, piece.count * kBlockSize - into);
   if (piece.where == DiskView::Where::kBase)
     return base_extent_at(offset, length);
+  if (piece.where == DiskView::Where::kProvided)
+    return provided_extent_at(offset, length);
   return {length, piece.where == DiskView::Where::kZeros};
+}
+
+Device::Extent Device::provided_extent_at(uint64_t offset,
+                                          uint64_t length) const {
+  const uint64_t into = offset % kBlockSize;
+  const auto piece =
+      provided_->piece_at(offset / kBlockSize, blocks_for(into + length));
+  return {std::min(length, piece.count * kBlockSize - into),
+          piece.file == kNoNode};
 }
 
 Device::Extent Device::base_extent_at(uint64_t offset, uint64_t length) const {

@@ -131,6 +131,7 @@ class Device {
   void forget_trouble();
   UnsettledPlaces unsettled_places() const;
   Extent base_extent_at(uint64_t offset, uint64_t length) const;
+  Extent provided_extent_at(uint64_t offset, uint64_t length) const;
 
   Status bring_upper_up_to_date();
   Status find_upper_now();
@@ -141,6 +142,7 @@ class Device {
   Status settle();
   Status apply_to_upper();
   Status take_back_provided();
+  Status take_back(const DiskView& view, const BlockRange& range);
   Result<Rebased> rebase(const Tree& guest, ExtReader& reader);
   Result<std::unique_ptr<BlockSource>> content_of(NodeId id, ExtReader& reader);
   Status write_tree(const Rebased& rebased, ExtReader& reader,

@@ -27,6 +27,14 @@ class ProvidedBlocks : public BlockSource {
   uint64_t size() const override { return size_; }
   Status read(uint64_t offset, std::span<std::byte> out) const override;
 
+  struct Piece {
+    UpperFiles::Key file = kNoNode;  // none: zeros
+    uint64_t file_block = 0;
+    uint64_t count = 0;
+  };
+  /// What has the blocks from `first` on, at most `most`. For any thread.
+  Piece piece_at(uint64_t first, uint64_t most) const;
+
   /// `blocks` are of a file now, from its block `file_block` on, and of no
   /// other one; kNoNode: of none.
   void set(const BlockRange& blocks, UpperFiles::Key file, uint64_t file_block);
@@ -39,14 +47,8 @@ class ProvidedBlocks : public BlockSource {
     UpperFiles::Key file = kNoNode;
     uint64_t file_block = 0;
   };
-  struct Piece {
-    UpperFiles::Key file = kNoNode;  // none: zeros
-    uint64_t file_block = 0;
-    uint64_t count = 0;
-  };
   using Runs = std::map<uint64_t, Run>;
 
-  Piece piece_at(uint64_t first, uint64_t most) const;
   void clear(const BlockRange& blocks) OVL_REQUIRES(mutex_);
   void add(uint64_t first, const Run& run) OVL_REQUIRES(mutex_);
   void erase(Runs::iterator at) OVL_REQUIRES(mutex_);

@@ -151,8 +151,10 @@ Status Device::bring_upper_up_to_date() {
   if (!done)
     config_.report("the whole tree is compared with upperdir: checkpoint: " +
                    done.error().what());
-  if (done && *done && checkpointer_->is_settled() && OVL_TRY(is_as_shown()))
+  if (done && *done && checkpointer_->is_settled() && OVL_TRY(is_as_shown())) {
+    OVL_TRY(checkpointer_->give_back_freed().in("workdir: ovl"));
     return settle();
+  }
   OVL_TRY(apply_to_upper());
   if (const auto adopted = checkpointer_->adopt(); !adopted)
     config_.report("the next run will have no checkpoints: " +
@@ -238,11 +240,24 @@ Status Device::take_back_provided() {
     for (uint64_t at = 0; at < end;) {
       const DiskView::Piece piece = view->piece_at(BlockNo{at}, end - at);
       if (piece.where == DiskView::Where::kProvided)
-        OVL_TRY(disk_owner_->keep(*view, {BlockNo{at}, piece.count}));
+        OVL_TRY(take_back(*view, {BlockNo{at}, piece.count}));
       at += piece.count;
     }
   }
   return disk_owner_->fold();
+}
+
+// What is free is not written out.
+Status Device::take_back(const DiskView& view, const BlockRange& range) {
+  for (uint64_t at = to_int(range.first); at < range.end();) {
+    const auto piece = provided_->piece_at(at, range.end() - at);
+    OVL_TRY(piece.file == kNoNode
+                ? disk_owner_->zero(at * kBlockSize, piece.count * kBlockSize,
+                                    Durability::kLazy)
+                : disk_owner_->keep(view, {BlockNo{at}, piece.count}));
+    at += piece.count;
+  }
+  return {};
 }
 
 Status Device::apply_to_upper() {

@@ -267,6 +267,12 @@ CatalogDelta Decoder::accept() {
   return delta;
 }
 
+std::optional<uint32_t> Decoder::last_running() const {
+  if (mode_ != FsMode::kJournal || journal_.is_empty())
+    return std::nullopt;
+  return journal_.last_transaction() + 2;
+}
+
 uint64_t Decoder::blocks_in_place(BlockNo first, uint64_t max) const {
   if (!view_)
     return 0;

@@ -66,8 +66,16 @@ class Decoder {
   /// How the guest used the file system that was decoded last.
   FsMode mode() const { return mode_; }
   const Catalog& catalog() const { return catalog_; }
-  /// The last transaction of the journal that is known.
+  /// The last transaction of the journal that is known: those up to it are
+  /// committed, or never will be.
   uint32_t last_transaction() const { return journal_.last_transaction(); }
+  /// No transaction behind this one had begun in the state that was decoded
+  /// last; nothing when that cannot be told. jbd2 commits one at a time, while
+  /// the next one is running.
+  std::optional<uint32_t> last_running() const;
+  /// The device that was decoded last, as it is committed. REQUIRES: it lives,
+  /// and the decode had no error.
+  const BlockSource& committed() const { return *view_; }
 
  private:
   struct Pending;
