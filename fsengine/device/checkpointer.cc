@@ -75,6 +75,8 @@ Result<bool> Checkpointer::run(Position flushed) {
   const Position last = context_.disk.last();
   if (refused_ == std::pair(last, flushed >= last))
     return false;  // nothing came since
+  if (flushed < last && is_in_place())
+    return false;
   const std::shared_ptr<const DiskView> view = OVL_TRY(context_.disk.seal());
   note_written(*view);
   const auto mode = read_mode(*view, context_.image.uuid());
@@ -97,6 +99,14 @@ Result<bool> Checkpointer::run(Position flushed) {
   OVL_TRY(Status(done));
   OVL_TRY(freed_.give_back(*view, *decoder_).in("workdir: ovl"));
   return true;
+}
+
+// Does the guest write without a journal? While it does nothing can be taken,
+// and sealing the device for that would be syncs and folds for nothing.
+bool Checkpointer::is_in_place() {
+  is_clean_ = false;
+  const auto mode = read_mode(*context_.disk.view(), context_.image.uuid());
+  return mode && *mode != FsMode::kJournal;
 }
 
 Status Checkpointer::give_back_freed() {

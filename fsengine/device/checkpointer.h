@@ -104,6 +104,7 @@ class Checkpointer {
   };
 
   Status prepare();
+  bool is_in_place();
   Status start_live();
   Status find_standings();
   Status take_upper_object(const ObjectId& id, const Node& node);
