@@ -49,7 +49,8 @@ Checkpointer::Checkpointer(Context context)
       base_(context_.image),
       handover_({context_.stack, base_, context_.disk, context_.upper,
                  context_.files, context_.provided, context_.report}),
-      shared_({context_.os, context_.stack, context_.image, context_.layers}),
+      parts_(context_.stack, context_.image),
+      shared_(context_.os, parts_, context_.layers),
       freed_(context_.image, context_.disk, context_.provided),
       catalog_(context_.os, context_.state_dir),
       touched_(context_.os, context_.state_dir),
@@ -231,7 +232,7 @@ Result<Checkpointer::Pending> Checkpointer::decide(Decoded decoded) {
       empty_directory(context_.os, staging.get()).in("workdir: ovl/staging"));
   Pending pending;
   pending.changes = std::move(decoded.changes);
-  shared_.begin(*decoder_, decoded.view);
+  parts_.begin(*decoder_, decoded.view);
   OVL_TRY(stage(LiveDelta(*live_, pending.changes), staging.get(), pending));
   OVL_TRY(handover_.prepare(pending.changes, *live_, *decoder_, decoded.view)
               .in("workdir: ovl"));

@@ -13,6 +13,7 @@
 #include "fsengine/device/absent_objects.h"
 #include "fsengine/device/freed_blocks.h"
 #include "fsengine/device/handover.h"
+#include "fsengine/device/lower_parts.h"
 #include "fsengine/device/shared_content.h"
 #include "fsengine/device/touched_file.h"
 #include "fsengine/overlay/live_plan.h"
@@ -136,6 +137,7 @@ class Checkpointer {
   std::unique_ptr<LiveTree> live_;
   bool has_standings_ = false;  // live_ knows where its objects stand
   Handover handover_;
+  LowerParts parts_;
   SharedContent shared_;
   FreedBlocks freed_;
   KeptCatalog catalog_;
