@@ -94,7 +94,8 @@ Result<bool> Checkpointer::run(Position flushed) {
   }
   if (!changes)
     return tl::unexpected(changes.error());
-  const Status done = apply({*view, std::move(*changes), decoder_->accept()});
+  Planned planned = OVL_TRY(plan(std::move(*changes)));
+  const Status done = apply({*view, std::move(planned), decoder_->accept()});
   if (!done && !pending_)
     decoder_.reset();
   OVL_TRY(Status(done));
@@ -208,6 +209,15 @@ void Checkpointer::note_written(const DiskView& view) {
   must_note_all_ = false;
 }
 
+// Nothing is accepted yet: an error here costs no progress.
+Result<Checkpointer::Planned> Checkpointer::plan(Changes changes) const {
+  auto pool = std::make_unique<NodePool>();
+  LivePlan plan = OVL_TRY(plan_live(LiveDelta(*live_, changes),
+                                    {context_.redirect_dir, context_.family},
+                                    context_.stack.layer(0), *pool));
+  return Planned{std::move(changes), std::move(pool), std::move(plan)};
+}
+
 Status Checkpointer::apply(Decoded decoded) {
   const DiskView& view = decoded.view;
   auto pending = decide(std::move(decoded));
@@ -231,9 +241,9 @@ Result<Checkpointer::Pending> Checkpointer::decide(Decoded decoded) {
   OVL_TRY(
       empty_directory(context_.os, staging.get()).in("workdir: ovl/staging"));
   Pending pending;
-  pending.changes = std::move(decoded.changes);
+  pending.changes = std::move(decoded.planned.changes);
   parts_.begin(*decoder_, decoded.view);
-  OVL_TRY(stage(LiveDelta(*live_, pending.changes), staging.get(), pending));
+  OVL_TRY(stage(std::move(decoded.planned), staging.get(), pending));
   OVL_TRY(handover_.prepare(pending.changes, *live_, *decoder_, decoded.view)
               .in("workdir: ovl"));
   OVL_TRY(keep_catalog(decoded.delta, decoded.view.last(), pending.mark)
@@ -244,15 +254,11 @@ Result<Checkpointer::Pending> Checkpointer::decide(Decoded decoded) {
   return pending;
 }
 
-Status Checkpointer::stage(const LiveDelta& delta, int staging,
-                           Pending& pending) {
-  NodePool pool;
+Status Checkpointer::stage(Planned planned, int staging, Pending& pending) {
+  const NodePool& pool = *planned.pool;
   const auto ino_of = [&pool](NodeId id) {
     return Ino{static_cast<uint32_t>(pool[id].host_ino)};
   };
-  LivePlan plan =
-      OVL_TRY(plan_live(delta, {context_.redirect_dir, context_.family},
-                        context_.stack.layer(0), pool));
   const UpperTarget target{
       .os = context_.os,
       .pool = pool,
@@ -267,9 +273,9 @@ Status Checkpointer::stage(const LiveDelta& delta, int staging,
           [&](int fd, NodeId id, uint64_t at, uint64_t end) {
             return shared_.share(fd, ino_of(id), at, end);
           }};
-  UpperStage stage(target, plan.upper);
+  UpperStage stage(target, planned.plan.upper);
   pending.steps = OVL_TRY(stage.run());
-  place(std::move(plan), stage, pending);
+  place(std::move(planned.plan), stage, pending);
   return {};
 }
 

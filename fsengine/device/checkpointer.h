@@ -89,9 +89,15 @@ class Checkpointer {
   Status adopt();
 
  private:
+  // What upper must become, in nodes of a pool of its own.
+  struct Planned {
+    Changes changes;
+    std::unique_ptr<NodePool> pool;
+    LivePlan plan;
+  };
   struct Decoded {
     const DiskView& view;
-    Changes changes;
+    Planned planned;
     CatalogDelta delta;
   };
   // What is decided, and perhaps done in part.
@@ -113,10 +119,11 @@ class Checkpointer {
   ObjectId id_of(NodeId node) const;
   Status start_decoder(const MarkState& mark);
   void note_written(const DiskView& view);
+  Result<Planned> plan(Changes changes) const;
   Status apply(Decoded decoded);
   void empty_staging();
   Result<Pending> decide(Decoded decoded);
-  Status stage(const LiveDelta& delta, int staging, Pending& pending);
+  Status stage(Planned planned, int staging, Pending& pending);
   Status keep_catalog(const CatalogDelta& delta, Position position,
                       MarkState& mark);
   Status begin_publishing(const Pending& pending);
