@@ -47,18 +47,21 @@ KeptCatalog::Place place_in(const MarkState& mark) {
 Checkpointer::Checkpointer(Context context)
     : context_(std::move(context)),
       base_(context_.image),
+      kept_(context_.os, context_.state_dir),
       handover_({context_.stack, base_, context_.disk, context_.upper,
-                 context_.files, context_.provided, context_.report}),
+                 context_.files, kept_, context_.provided, context_.report}),
       parts_(context_.stack, context_.image),
       shared_(context_.os, parts_, context_.layers),
       freed_(context_.image, context_.disk, context_.provided),
       catalog_(context_.os, context_.state_dir),
       touched_(context_.os, context_.state_dir),
       absent_(context_.os, context_.state_dir) {
-  context_.files.find_by([this](const ObjectId& id) {
-    const ReaderLock lock(live_mutex_);
-    return live_ ? live_->path(id) : "";
-  });
+  context_.files.find_by(
+      [this](const ObjectId& id) {
+        const ReaderLock lock(live_mutex_);
+        return live_ ? live_->path(id) : "";
+      },
+      [this](Ino ino) { return kept_.open(ino); });
 }
 
 bool Checkpointer::is_possible(const Stack& stack) {

@@ -143,6 +143,7 @@ class Checkpointer {
   SharedMutex live_mutex_;
   std::unique_ptr<LiveTree> live_;
   bool has_standings_ = false;  // live_ knows where its objects stand
+  KeptFiles kept_;
   Handover handover_;
   LowerParts parts_;
   SharedContent shared_;

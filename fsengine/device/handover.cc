@@ -11,11 +11,12 @@
 //
 //   before the mark   a file of upper's that the layout has blocks in, and that
 //                     is going to change or go: its blocks are provided from
-//                     now on, by the same file; those of one that has lost its
-//                     names while the guest has it open are written to the log
+//                     now on, by the same file; one that has lost its names
+//                     while the guest has it open gets a name in kept/
 //   publishing        readers go on: see upper_files.cc
 //   after it          blocks of files that changed are looked up in the new
-//                     catalog; then what is new is marked as provided
+//                     catalog; what the guest has closed leaves kept/; then
+//                     what is new is marked as provided
 //
 // Crash: the marks mean the same under the old catalog and the new one. Those
 // of before count for files that the old catalog gives their blocks to; when
@@ -50,6 +51,12 @@ bool is_file(const ObjectId& id) {
 
 bool changes_bytes(const ObjectChange& change) {
   return change.kind == ObjectChange::Kind::kGone || change.content.has_value();
+}
+
+// Of a link: one that is immutable, or has very many names.
+bool is_refused(const Error& error) {
+  return error.code() == EPERM || error.code() == EMLINK ||
+         error.code() == EOPNOTSUPP;
 }
 
 // May blocks that the file had be another's now, or nobody's?
@@ -140,6 +147,7 @@ Status for_each_piece(const DiskView& view, const BlockRange& range,
 
 Status Handover::start(const Catalog& catalog, const LiveTree& live,
                        const Tree& now) {
+  OVL_TRY(start_kept(catalog));
   const StoreMap& provided = context_.disk.store().provided();
   const uint64_t end = blocks_for(context_.disk.size());
   for (uint64_t at = 0; at < end;) {
@@ -154,6 +162,19 @@ Status Handover::start(const Catalog& catalog, const LiveTree& live,
       OVL_TRY(resolve({BlockNo{at}, count}, catalog));
     }
     at += count;
+  }
+  return {};
+}
+
+Status Handover::start_kept(const Catalog& catalog) {
+  OVL_TRY(context_.kept.read());
+  for (const auto& [ino, stamp] : context_.kept.files()) {
+    const CatalogInode inode = OVL_TRY(catalog.inode(ino));
+    const ObjectId id = id_of(ino, inode);
+    if (inode.is_free() || inode.has_names() || !is_file(id))
+      continue;
+    kept_[ino] = id;
+    context_.files.set(id, stamp);
   }
   return {};
 }
@@ -211,25 +232,43 @@ bool Handover::is_uppers(const DiskView::Piece& piece, BlockNo first) const {
 Status Handover::prepare(const Changes& changes, const LiveTree& live,
                          const Decoder& decoder, const DiskView& view) {
   std::vector<BlockRange> ranges;
-  bool is_any_kept = false;
+  bool is_any_copied = false;
   for (const ObjectChange& change : changes.objects) {
     if (!is_file(change.id) || !changes_bytes(change) ||
         live.standing(change.id).ino == 0)
       continue;
-    if (change.is_kept)
-      OVL_TRY(keep(change.id, decoder.catalog(), view));
-    else
-      OVL_TRY(provide_base(change.id, view, ranges));
-    is_any_kept |= change.is_kept;
+    const bool is_left = !change.is_kept || OVL_TRY(keep(change.id, live));
+    OVL_TRY(is_left ? provide_base(change.id, view, ranges)
+                    : copy(change.id, decoder.catalog(), view));
+    is_any_copied |= !is_left;
   }
-  if (is_any_kept)
+  for (const auto& [ino, id] : kept_)
+    OVL_TRY(copy_moved(id, decoder.catalog(), view));
+  if (is_any_copied || !kept_.empty())
     OVL_TRY(context_.disk.flush());
   return ranges.empty()
              ? Status()
              : context_.disk.provide(view, joined(std::move(ranges)));
 }
 
-Status Handover::keep(const ObjectId& id, const Catalog& catalog,
+// Its bytes stay where they are. False: it can have no further name.
+Result<bool> Handover::keep(const ObjectId& id, const LiveTree& live) {
+  const UpperFiles::Key file = context_.files.find(id);
+  const bool has_bytes =
+      file != kNoNode &&
+      (upper_node(id) != kNoNode || !context_.blocks.blocks_of(file).empty());
+  if (!has_bytes)
+    return true;
+  const Status kept = context_.kept.add(id.ino, context_.upper, live.path(id),
+                                        live.standing(id).ino);
+  if (!kept && is_refused(kept.error()))
+    return false;
+  OVL_TRY(Status(kept));
+  kept_[id.ino] = id;
+  return true;
+}
+
+Status Handover::copy(const ObjectId& id, const Catalog& catalog,
                       const DiskView& view) {
   for (const MapRun& run : all_data(OVL_TRY(catalog.mapping(id.ino))))
     OVL_TRY(for_each_piece(
@@ -238,6 +277,31 @@ Status Handover::keep(const ObjectId& id, const Catalog& catalog,
           return is_uppers(piece, range.first) ? context_.disk.keep(view, range)
                                                : Status();
         }));
+  return {};
+}
+
+// The place in the file where the next start will look for a block is the one
+// that the new catalog says.
+Status Handover::copy_moved(const ObjectId& id, const Catalog& catalog,
+                            const DiskView& view) {
+  const UpperFiles::Key file = context_.files.find(id);
+  for (const BlockRange& range : context_.blocks.blocks_of(file))
+    for (uint64_t at = to_int(range.first); at < range.end();) {
+      const auto piece = context_.blocks.piece_at(at, range.end() - at);
+      const Catalog::Owner owner = catalog.owner_of(BlockNo{at}, piece.count);
+      const bool has_moved =
+          owner.use == Catalog::Use::kContent &&
+          (owner.ino != id.ino || owner.file_block != piece.file_block);
+      if (has_moved)
+        OVL_TRY(for_each_piece(
+            view, {BlockNo{at}, owner.count},
+            [&](const DiskView::Piece& found, const BlockRange& part) {
+              return found.where == DiskView::Where::kProvided
+                         ? context_.disk.keep(view, part)
+                         : Status();
+            }));
+      at += owner.count;
+    }
   return {};
 }
 
@@ -280,14 +344,43 @@ Status Handover::finish(const Changes& changes, const LiveTree& live,
       for (const BlockRange& range : context_.blocks.blocks_of(before))
         ranges.push_back(range);
   }
+  OVL_TRY(drop_kept(catalog, ranges));
   for (const BlockRange& range : ranges)
     OVL_TRY(resolve(range, catalog));
   return {};
 }
 
+// What the guest has closed, or given a name again.
+Status Handover::drop_kept(const Catalog& catalog,
+                           std::vector<BlockRange>& ranges) {
+  const std::map<Ino, Stamp> files = context_.kept.files();
+  for (const auto& [ino, stamp] : files) {
+    const auto known = kept_.find(ino);
+    const CatalogInode inode = OVL_TRY(catalog.inode(ino));
+    const bool is_it = known != kept_.end() && !inode.is_free() &&
+                       known->second == id_of(ino, inode);
+    if (is_it && !inode.has_names())
+      continue;
+    if (known != kept_.end() && !is_it) {
+      const UpperFiles::Key file = context_.files.find(known->second);
+      for (const BlockRange& range : context_.blocks.blocks_of(file))
+        ranges.push_back(range);
+      context_.files.forget(known->second);
+    }
+    if (known != kept_.end())
+      kept_.erase(known);
+    OVL_TRY(context_.kept.remove(ino));
+  }
+  return {};
+}
+
 Status Handover::look_at(const ObjectChange& change, const LiveTree& live) {
   if (live.standing(change.id).ino == 0) {
-    context_.files.forget(change.id);
+    const auto kept = kept_.find(change.id.ino);
+    if (kept != kept_.end() && kept->second == change.id)
+      context_.files.set(change.id, context_.kept.files().at(change.id.ino));
+    else
+      context_.files.forget(change.id);
     return {};
   }
   const std::string path = live.path(change.id);

@@ -2,10 +2,12 @@
 #pragma once
 
 #include <functional>
+#include <map>
 #include <vector>
 
 #include "fsengine/base/change.h"
 #include "fsengine/base/result.h"
+#include "fsengine/device/kept_files.h"
 #include "fsengine/device/provided_blocks.h"
 #include "fsengine/device/upper_files.h"
 #include "fsengine/overlay/live_tree.h"
@@ -26,6 +28,7 @@ class Handover {
     Disk& disk;
     int upper;
     UpperFiles& files;
+    KeptFiles& kept;
     ProvidedBlocks& blocks;
     std::function<void(const std::string& line)> report;
   };
@@ -66,7 +69,12 @@ class Handover {
             const Tree& now);
   NodeId upper_node(const ObjectId& id) const;
   bool is_uppers(const DiskView::Piece& piece, BlockNo first) const;
-  Status keep(const ObjectId& id, const Catalog& catalog, const DiskView& view);
+  Status start_kept(const Catalog& catalog);
+  Result<bool> keep(const ObjectId& id, const LiveTree& live);
+  Status copy(const ObjectId& id, const Catalog& catalog, const DiskView& view);
+  Status copy_moved(const ObjectId& id, const Catalog& catalog,
+                    const DiskView& view);
+  Status drop_kept(const Catalog& catalog, std::vector<BlockRange>& ranges);
   Status provide_base(const ObjectId& id, const DiskView& view,
                       std::vector<BlockRange>& ranges);
   Status look_at(const ObjectChange& change, const LiveTree& live);
@@ -79,6 +87,7 @@ class Handover {
                           const DiskView& view, std::vector<FilePart>& parts);
 
   const Context context_;
+  std::map<Ino, ObjectId> kept_;  // of what context_.kept has
 };
 
 }  // namespace ovl

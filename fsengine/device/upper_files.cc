@@ -10,6 +10,9 @@
 //   another file, or none              a checkpoint is under way, or somebody
 //                                      else changed upper: ESTALE
 //
+// A file without names that the guest has open is found in kept_files.cc's
+// directory, where it is before its last name goes.
+//
 // After ESTALE a reader waits until no checkpoint is changing upper, and begins
 // again with the look-up of the block: it may be of another file since. When
 // that does not help either, somebody else did it.
@@ -32,8 +35,8 @@ bool leads_nowhere(const Error& error) {
          error.code() == ELOOP;
 }
 
-tl::unexpected<Error> is_another(const std::string& path) {
-  return fail(ESTALE, "upperdir: " + path + ": changed by somebody else");
+tl::unexpected<Error> is_another(const std::string& place) {
+  return fail(ESTALE, place + ": changed by somebody else");
 }
 
 Result<bool> is_file(int fd, uint64_t ino) {
@@ -117,21 +120,32 @@ Result<UpperFiles::Known> UpperFiles::known(Key key) const {
   return at->second;
 }
 
-Result<Fd> UpperFiles::open_by_path(const Known& known) {
-  const std::string path = path_of_(known.id);
-  if (path.empty())
-    return fail(ESTALE, "upperdir: a file that has no name any more");
+// Where a file is, for messages.
+std::string UpperFiles::place_of(const ObjectId& id) const {
+  const std::string path = path_of_(id);
+  return path.empty() ? "workdir: ovl/kept/" + std::to_string(to_int(id.ino))
+                      : "upperdir: " + path;
+}
+
+Result<Fd> UpperFiles::open_path(const std::string& path) const {
   const SplitPath split = split_path(path);
-  const std::string context = "upperdir: " + path;
-  const auto dir =
-      open_beneath(upper_, std::string(split.dir), O_RDONLY | O_DIRECTORY);
-  auto file = dir ? open_host_file(dir->get(), std::string(split.name))
-                  : Result<Fd>(tl::unexpected(dir.error()));
+  const Fd dir = OVL_TRY(
+      open_beneath(upper_, std::string(split.dir), O_RDONLY | O_DIRECTORY));
+  return open_host_file(dir.get(), std::string(split.name));
+}
+
+Result<Fd> UpperFiles::open_by_path(const Known& known) const {
+  const std::string path = path_of_(known.id);
+  auto file = path.empty() ? open_kept_(known.id.ino) : open_path(path);
+  // A checkpoint may have come half way.
+  if (!file && !path.empty() && leads_nowhere(file.error()))
+    if (auto kept = open_kept_(known.id.ino))
+      file = std::move(kept);
   if (!file)
     return fail(leads_nowhere(file.error()) ? ESTALE : file.error().code(),
-                context + ": " + file.error().what());
-  if (!OVL_TRY(is_file(file->get(), known.stamp.ino).in(context)))
-    return is_another(path);
+                place_of(known.id) + ": " + file.error().what());
+  if (!OVL_TRY(is_file(file->get(), known.stamp.ino).in(place_of(known.id))))
+    return is_another(place_of(known.id));
   return file;
 }
 
@@ -154,8 +168,9 @@ Status UpperFiles::read(Key key, uint64_t offset, std::span<std::byte> out) {
   const Known now = OVL_TRY(known(key));
   const Handle file = OVL_TRY(open(key, now));
   if (now.is_changing)
-    return read_what_is_there(file->get(), offset, out)
-        .in("upperdir: " + path_of_(now.id));
+    return read_what_is_there(file->get(), offset, out).in([&] {
+      return place_of(now.id);
+    });
   const uint64_t left = now.stamp.size > offset ? now.stamp.size - offset : 0;
   const auto content = out.first(std::min<size_t>(out.size(), left));
   std::ranges::fill(out.subspan(content.size()), std::byte{0});
@@ -166,9 +181,8 @@ Status UpperFiles::read(Key key, uint64_t offset, std::span<std::byte> out) {
   if (since)
     return {};
   if (since.error().code() == ESTALE)
-    return is_another(path_of_(now.id));
-  return fail(since.error().code(),
-              "upperdir: " + path_of_(now.id) + ": " + since.error().what());
+    return is_another(place_of(now.id));
+  return tl::unexpected(since.error().in(place_of(now.id)));
 }
 
 Status UpperFiles::read_unchanged(const ObjectId& id, uint64_t offset,

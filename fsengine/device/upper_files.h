@@ -30,8 +30,14 @@ class UpperFiles {
   /// `upper` outlives it.
   explicit UpperFiles(int upper) : upper_(upper) {}
 
+  /// A file that has no path any more, but that the guest has open.
+  using OpenKept = std::function<Result<Fd>(Ino)>;
+
   /// REQUIRES: called once, before anything is known.
-  void find_by(PathOf path_of) { path_of_ = std::move(path_of); }
+  void find_by(PathOf path_of, OpenKept open_kept) {
+    path_of_ = std::move(path_of);
+    open_kept_ = std::move(open_kept);
+  }
 
   /// Fills `out`, with zeros past the end. ESTALE when the file is not what it
   /// is known as: wait_until_quiet(), look up the key again, and try again.
@@ -71,10 +77,13 @@ class UpperFiles {
 
   Result<Known> known(Key key) const;
   Result<Handle> open(Key key, const Known& known);
-  Result<Fd> open_by_path(const Known& known);
+  Result<Fd> open_by_path(const Known& known) const;
+  Result<Fd> open_path(const std::string& path) const;
+  std::string place_of(const ObjectId& id) const;
 
   const int upper_;
   PathOf path_of_;
+  OpenKept open_kept_;
   SharedMutex quiet_;
   mutable SharedMutex known_mutex_;
   std::unordered_map<Key, Known> known_ OVL_GUARDED_BY(known_mutex_);

@@ -1,0 +1,107 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "fsengine/device/kept_files.h"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+
+#include <cerrno>
+#include <charconv>
+#include <optional>
+
+#include "fsengine/base/dir_names.h"
+#include "fsengine/base/paths.h"
+
+namespace ovl {
+namespace {
+
+constexpr const char* kName = "kept";
+constexpr const char* kPath = "workdir: ovl/kept";
+
+std::string name_of(Ino ino) {
+  return std::to_string(to_int(ino));
+}
+
+std::optional<Ino> ino_of(const std::string& name) {
+  uint32_t number = 0;
+  const char* end = name.data() + name.size();
+  const auto [at, error] = std::from_chars(name.data(), end, number);
+  if (error != std::errc() || at != end || name_of(Ino{number}) != name)
+    return std::nullopt;  // not one of ours
+  return Ino{number};
+}
+
+Result<Stamp> stamp_of(int dir, const std::string& name) {
+  struct stat st {};
+  if (::fstatat(dir, name.c_str(), &st, AT_SYMLINK_NOFOLLOW) != 0)
+    return last_error(name);
+  return Stamp{st.st_ino, static_cast<uint64_t>(st.st_size), st.st_mtim.tv_sec,
+               static_cast<uint32_t>(st.st_mtim.tv_nsec), 0};
+}
+
+}  // namespace
+
+Result<Fd> KeptFiles::open_directory() const {
+  Fd fd(::openat(state_dir_, kName,
+                 O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
+  if (!fd.is_open())
+    return last_error(kPath);
+  return fd;
+}
+
+Result<Fd> KeptFiles::make_directory() {
+  auto made = os_.make_dir({state_dir_, kName}, 0700);
+  if (!made && made.error().code() != EEXIST)
+    return tl::unexpected(made.error().in(kPath));
+  if (made)
+    OVL_TRY(os_.fsync(state_dir_).in("workdir: ovl"));
+  return open_directory();
+}
+
+Status KeptFiles::read() {
+  const auto dir = open_directory();
+  if (!dir && dir.error().code() == ENOENT)
+    return {};
+  if (!dir)
+    return tl::unexpected(dir.error());
+  for (const std::string& name : OVL_TRY(list_names(dir->get()).in(kPath)))
+    if (const auto ino = ino_of(name))
+      files_[*ino] = OVL_TRY(stamp_of(dir->get(), name).in(kPath));
+  return {};
+}
+
+// One that an attempt left, of this file or of another that had the number, is
+// of no use any more.
+Status KeptFiles::add(Ino ino, int upper, const std::string& path,
+                      uint64_t host_ino) {
+  OVL_TRY(remove(ino));
+  const Fd kept = OVL_TRY(make_directory());
+  const SplitPath split = split_path(path);
+  const std::string context = "upperdir: " + path;
+  const Fd dir = OVL_TRY(
+      open_beneath(upper, std::string(split.dir), O_RDONLY | O_DIRECTORY)
+          .in(context));
+  const At at{kept.get(), name_of(ino)};
+  OVL_TRY(os_.link({dir.get(), std::string(split.name)}, at).in(context));
+  const Stamp stamp = OVL_TRY(stamp_of(kept.get(), at.name).in(kPath));
+  files_[ino] = stamp;
+  if (stamp.ino != host_ino)
+    return fail(ESTALE, context + ": changed by somebody else");
+  return os_.fsync(kept.get()).in(kPath);
+}
+
+Status KeptFiles::remove(Ino ino) {
+  if (files_.erase(ino) == 0)
+    return {};
+  const Fd dir = OVL_TRY(open_directory());
+  auto removed = os_.unlink({dir.get(), name_of(ino)});
+  if (!removed && removed.error().code() == ENOENT)
+    return {};
+  return std::move(removed).in(kPath);
+}
+
+Result<Fd> KeptFiles::open(Ino ino) const {
+  const Fd dir = OVL_TRY(open_directory());
+  return open_host_file(dir.get(), name_of(ino)).in(kPath);
+}
+
+}  // namespace ovl
