@@ -96,6 +96,12 @@ def a_file_in_use_without_names(case):
                     check(before.read() == content, "before: other bytes")
                     made.seek(0)
                     before.seek(0)
+                kept = case.work / "ovl" / "kept"
+                check(len(list(kept.iterdir())) == 2, "they are not kept")
+            (guest / "after").write_text("closed\n")
+            run("sync", "-f", guest)
+            wait_until(lambda: not list(kept.iterdir()), 60,
+                       "what was kept to go")
             seen = dump_dir(guest)
         server.fsck()
     check("error" not in server.log(), server.log())

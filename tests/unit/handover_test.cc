@@ -8,6 +8,7 @@
 
 #include "tests/support/checkpoint_world.h"
 #include "tests/support/host_layers.h"
+#include "tests/support/stopping_os.h"
 
 namespace ovl {
 namespace {
@@ -203,15 +204,103 @@ TEST_F(HandoverTest, AFileInUseKeepsItsBytesWithoutNames) {
     };
     const std::string before = content();
     ASSERT_GT(before.size(), 8000U);
+    const uint64_t kept = world_->kept_bytes();
     for (int turn = 0; turn < 2; ++turn) {
       const auto done = world_->device().checkpoint_now();
       ASSERT_TRUE(done) << done.error().what();
       EXPECT_FALSE(std::filesystem::exists(world_->path("upper/" + path)));
       EXPECT_EQ(content(), before);
+      EXPECT_TRUE(std::filesystem::exists(
+          world_->path("work/ovl/kept/" + std::to_string(to_int(ino)))));
+      EXPECT_LT(world_->kept_bytes(), kept + kBig / 2) << "it was copied";
       world_->kill();
       reopen();
       EXPECT_EQ(content(), before);
     }
+  }
+}
+
+// Where the next start looks for a block is what the catalog says then.
+TEST_F(HandoverTest, BlocksOfAFileInUseMayChangePlaces) {
+  open();
+  guest([](GuestFs& fs) -> Status {
+    OVL_TRY(fs.make_node("file", S_IFREG | 0644));
+    for (const char letter : {'a', 'b', 'c'}) {
+      const std::string text = letters(kBlockSize, letter);
+      OVL_TRY(fs.write("file", uint64_t(letter - 'a') * kBlockSize,
+                       std::as_bytes(std::span(text))));
+    }
+    return {};
+  });
+  checkpoint();
+  Ino ino{};
+  guest([&](GuestFs& fs) -> Status {
+    ino = OVL_TRY(fs.lookup("file"));
+    return fs.unlink_in_use("file");
+  });
+  ASSERT_TRUE(world_->device().checkpoint_now());
+  guest([&](GuestFs& fs) -> Status {
+    GuestInode inode = OVL_TRY(fs.read_inode(ino));
+    std::swap(inode.fields.i_block[0], inode.fields.i_block[2]);
+    return fs.write_inode(ino, inode);
+  });
+  const auto content = [&] {
+    DeviceSource source(world_->device());
+    GuestFs fs = GuestFs::open(source).value();
+    return read_content(fs, ino);
+  };
+  const std::string moved = letters(kBlockSize, 'c') +
+                            letters(kBlockSize, 'b') + letters(kBlockSize, 'a');
+  ASSERT_EQ(content(), moved);
+  ASSERT_TRUE(world_->device().checkpoint_now());
+  EXPECT_EQ(content(), moved);
+  world_->kill();
+  reopen();
+  EXPECT_EQ(content(), moved);
+}
+
+TEST_F(HandoverTest, StoppedAnywhereAFileInUseKeepsItsBytes) {
+  bool was_stopped = true;
+  for (uint64_t stop = 0; was_stopped; ++stop) {
+    SCOPED_TRACE("stopped at " + std::to_string(stop));
+    StoppingOs os;
+    world_ =
+        std::make_unique<CheckpointWorld>(os, CheckpointWorld::Upper::kFilled);
+    reopen();
+    write("made", 0, letters(9000, 'm'));
+    checkpoint();
+    std::vector<Ino> inodes;
+    guest([&](GuestFs& fs) -> Status {
+      for (const char* path : {"made", "a/e", "b/a"}) {
+        inodes.push_back(OVL_TRY(fs.lookup(path)));
+        OVL_TRY(fs.unlink_in_use(path));
+      }
+      return {};
+    });
+    const auto contents = [&] {
+      DeviceSource source(world_->device());
+      GuestFs fs = GuestFs::open(source).value();
+      std::string all;
+      for (const Ino ino : inodes)
+        all += read_content(fs, ino);
+      return all;
+    };
+    const std::string before = contents();
+    ASSERT_EQ(before.size(), 9000U + 9000U + 5000U);
+    os.reset();
+    os.stop_at(stop);
+    (void)world_->device().checkpoint_now();
+    was_stopped = os.count() > stop;
+    os.reset();
+    ASSERT_EQ(contents(), before);
+    world_->kill();
+    reopen();
+    ASSERT_EQ(contents(), before);
+    ASSERT_TRUE(world_->device().flush());
+    const auto done = world_->device().checkpoint_now();
+    ASSERT_TRUE(done) << done.error().what();
+    ASSERT_EQ(contents(), before);
+    EXPECT_FALSE(std::filesystem::exists(world_->path("upper/made")));
   }
 }
 
