@@ -64,8 +64,9 @@ Checkpointer::Checkpointer(Context context)
       [this](Ino ino) { return kept_.open(ino); });
 }
 
-bool Checkpointer::is_possible(const Stack& stack) {
-  if (is_privileged())
+bool Checkpointer::is_possible(const Stack& stack,
+                               const Unrepresentable& limits) {
+  if (limits.keeps_access())
     return true;
   const Tree merged = stack.merged();
   for (const Entry& entry : merged.pool.entries(merged.root))
@@ -228,8 +229,8 @@ Status Checkpointer::apply(Decoded decoded) {
     empty_staging();
   pending_ = OVL_TRY(std::move(pending));
   const Changes changes = OVL_TRY(publish_pending());
-  if (!is_privileged())
-    return {};  // permissions that the guest gives would bar us
+  if (!context_.unrepresentable.keeps_access())
+    return {};
   return handover_.hand_over(changes, *live_, *decoder_, view);
 }
 

@@ -57,10 +57,10 @@ class Checkpointer {
   /// All that the context refers to outlives it.
   explicit Checkpointer(Context context);
 
-  /// Can this be done for a layout? Without privilege not when upper had
-  /// objects then: they stand for blocks that the guest sees, and permissions
-  /// that it gives may bar them.
-  static bool is_possible(const Stack& stack);
+  /// Can this be done for a layout? Where permissions that the guest gives may
+  /// bar us not when upper had objects then: they stand for blocks that the
+  /// guest sees.
+  static bool is_possible(const Stack& stack, const Unrepresentable& limits);
 
   /// Finds out what upper provides, which readers need from now on. Changes
   /// nothing on disk; run() does it otherwise.

@@ -61,7 +61,8 @@ Device::Device(DeviceConfig config, Os& os)
       family_(family_of(config_)),
       redirect_dir_(family_ == XattrFamily::kTrusted &&
                     config_.redirect_dir.value_or(kernel_follows_redirects())),
-      unrepresentable_(config_.unrepresentable, config_.report),
+      unrepresentable_(config_.unrepresentable, is_privileged(),
+                       config_.report),
       background_([this] { work_in_background(); },
                   config_.work ? config_.checkpoint : std::nullopt) {}
 
@@ -73,13 +74,15 @@ Result<std::unique_ptr<Device>> Device::open(DeviceConfig config, Os& os) {
     device->places_ = OVL_TRY(Places::open(device->config_));
   OVL_TRY(device->take_up());
   OVL_TRY(device->find_provided());
-  device->has_checkpoints_ = device->places_ && device->config_.checkpoint &&
-                             Checkpointer::is_possible(*device->stack_);
+  device->has_checkpoints_ =
+      device->places_ && device->config_.checkpoint &&
+      Checkpointer::is_possible(*device->stack_, device->unrepresentable_);
   if (device->places_ && device->config_.sync_checkpoints &&
       !device->has_checkpoints_)
     device->config_.report(
         "checkpoint=sync: upperdir was not empty when the device was laid out, "
-        "and this is not root: changes reach it at the end only");
+        "this is not root, and nothing is left out of it: changes reach it at "
+        "the end only");
   return device;
 }
 

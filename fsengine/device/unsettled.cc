@@ -2,6 +2,7 @@
 #include "fsengine/device/unsettled.h"
 
 #include <fcntl.h>
+#include <sys/stat.h>
 #include <sys/xattr.h>
 
 #include <cerrno>
@@ -39,6 +40,22 @@ Result<Fd> ensure_dir(Os& os, int parent, const char* name) {
   if (!fd.is_open())
     return last_error(std::string(name) + ": open");
   return fd;
+}
+
+// Of upper's root, which the guest may have made read-only: that bars its owner
+// from attributes of users.
+template <typename Change>
+Status change_attribute(Os& os, const At& at, Change change) {
+  const Status done = change();
+  if (done || done.error().code() != EACCES)
+    return done;
+  struct stat st {};
+  if (::fstatat(at.dir, at.name.c_str(), &st, AT_SYMLINK_NOFOLLOW) != 0)
+    return last_error("stat");
+  OVL_TRY(os.chmod(at, (st.st_mode & 07777) | S_IWUSR));
+  const Status changed = change();
+  OVL_TRY(os.chmod(at, st.st_mode & 07777));
+  return changed;
 }
 
 Status make_entry(Os& os, int work) {
@@ -80,15 +97,19 @@ Status remove_entry(Os& os, int work) {
 
 Status set_unsettled(Os& os, const UnsettledPlaces& places) {
   OVL_TRY(make_entry(os, places.work).in("workdir: work"));
-  OVL_TRY(os.set_xattr({places.upper, "."},
-                       overlay_xattr(places.family, kAttribute), "y")
-              .in("upperdir"));
+  const At root{places.upper, "."};
+  const std::string name = overlay_xattr(places.family, kAttribute);
+  OVL_TRY(change_attribute(os, root, [&] {
+            return os.set_xattr(root, name, "y");
+          }).in("upperdir"));
   return os.fsync(places.upper).in("upperdir");
 }
 
 Status clear_unsettled(Os& os, const UnsettledPlaces& places) {
-  OVL_TRY(unless(os.remove_xattr({places.upper, "."},
-                                 overlay_xattr(places.family, kAttribute)),
+  const At root{places.upper, "."};
+  const std::string name = overlay_xattr(places.family, kAttribute);
+  OVL_TRY(unless(change_attribute(os, root,
+                                  [&] { return os.remove_xattr(root, name); }),
                  {ENODATA})
               .in("upperdir"));
   OVL_TRY(os.fsync(places.upper).in("upperdir"));

@@ -5,6 +5,9 @@
 // will touch the object.
 #include "fsengine/overlay/attribute_change.h"
 
+#include <fcntl.h>
+#include <sys/stat.h>
+
 #include <cerrno>
 
 namespace ovl {
@@ -62,8 +65,12 @@ AttributeChange attribute_change(const AttributeRules& rules, const Node& from,
   const bool chown = from.uid != node.uid || from.gid != node.gid;
   if (chown)
     set_owner(rules, node, change);
-  // A directory's mode may have been widened to work in it.
-  const bool chmod = chown || from.mode != node.mode || node.is_dir();
+  // A directory's mode may have been widened to work in it, and that of what
+  // gets attributes.
+  const bool has_xattrs =
+      from.xattrs != node.xattrs || from.flags != node.flags;
+  const bool chmod =
+      chown || from.mode != node.mode || node.is_dir() || has_xattrs;
   if (chmod && !node.is_symlink())
     change.mode = node.mode & 07777;
   for (const Xattr& xattr : have)
@@ -87,6 +94,46 @@ Status unless_left_out(Status done, const At& at, std::string_view what,
   return done;
 }
 
+Status remove_xattrs(Os& os, const At& at, const AttributeChange& change) {
+  for (const std::string& name : change.remove) {
+    auto removed = os.remove_xattr(at, name);
+    if (!removed && removed.error().code() != ENODATA)
+      return removed;
+  }
+  return {};
+}
+
+Status add_xattrs(Os& os, const At& at, const AttributeChange& change,
+                  const AttributeLimits& limits) {
+  for (const Xattr& xattr : change.set)
+    OVL_TRY(unless_left_out(os.set_xattr(at, xattr.name, xattr.value), at,
+                            xattr.name, limits));
+  return {};
+}
+
+Status set_mode(Os& os, const At& at, const AttributeChange& change,
+                const AttributeLimits& limits) {
+  if (!change.mode)
+    return {};
+  if (limits.policy == nullptr)
+    return os.chmod(at, *change.mode);
+  return os.chmod(
+      at, OVL_TRY(limits.policy->permissions(at, *change.mode, limits.path)));
+}
+
+// Those of users are for who may write, and the owner may not be.
+Status let_us_write(Os& os, const At& at) {
+  struct stat st {};
+  if (::fstatat(at.dir, at.name.c_str(), &st, AT_SYMLINK_NOFOLLOW) != 0)
+    return last_error("stat");
+  const bool is_barred = !S_ISLNK(st.st_mode) && (st.st_mode & S_IWUSR) == 0;
+  return is_barred ? os.chmod(at, (st.st_mode & 07777) | S_IWUSR) : Status();
+}
+
+bool is_bound(const AttributeLimits& limits) {
+  return limits.policy != nullptr && !limits.policy->is_privileged();
+}
+
 }  // namespace
 
 Status apply_attributes(Os& os, const At& at, const AttributeChange& change,
@@ -94,16 +141,17 @@ Status apply_attributes(Os& os, const At& at, const AttributeChange& change,
   if (change.owner)
     OVL_TRY(
         unless_left_out(os.chown(at, *change.owner), at, "its owner", limits));
-  for (const std::string& name : change.remove) {
-    auto removed = os.remove_xattr(at, name);
-    if (!removed && removed.error().code() != ENODATA)
-      return removed;
+  const bool has_xattrs = !change.remove.empty() || !change.set.empty();
+  if (has_xattrs && is_bound(limits)) {
+    OVL_TRY(let_us_write(os, at));
+    OVL_TRY(remove_xattrs(os, at, change));
+    OVL_TRY(add_xattrs(os, at, change, limits));
+    OVL_TRY(set_mode(os, at, change, limits));
+  } else {
+    OVL_TRY(remove_xattrs(os, at, change));
+    OVL_TRY(set_mode(os, at, change, limits));
+    OVL_TRY(add_xattrs(os, at, change, limits));
   }
-  if (change.mode)
-    OVL_TRY(os.chmod(at, *change.mode));
-  for (const Xattr& xattr : change.set)
-    OVL_TRY(unless_left_out(os.set_xattr(at, xattr.name, xattr.value), at,
-                            xattr.name, limits));
   return os.set_mtime(at, change.mtime);
 }
 

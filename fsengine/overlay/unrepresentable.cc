@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "fsengine/overlay/unrepresentable.h"
 
+#include <fcntl.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
 
@@ -67,6 +68,23 @@ bool Unrepresentable::leave_out_object(uint32_t mode, std::string_view path,
     return false;
   tell(path, S_ISLNK(mode) ? "a symlink like this" : "a node like this", error);
   return true;
+}
+
+Result<uint32_t> Unrepresentable::permissions(
+    const At& at, uint32_t mode, const std::function<std::string()>& path) {
+  constexpr uint32_t kReadAndGo = S_IRUSR | S_IXUSR;
+  if (is_privileged_ || !keeps_access() || (mode & kReadAndGo) == kReadAndGo)
+    return mode;
+  struct stat st {};
+  if (::fstatat(at.dir, at.name.c_str(), &st, AT_SYMLINK_NOFOLLOW) != 0)
+    return last_error("stat");
+  const uint32_t needed = S_ISDIR(st.st_mode)   ? kReadAndGo
+                          : S_ISREG(st.st_mode) ? S_IRUSR
+                                                : 0U;
+  if ((mode & needed) != needed)
+    tell(path(), "permissions that bar its owner",
+         Error(EACCES, "they would bar this process"));
+  return mode | needed;
 }
 
 void Unrepresentable::tell(std::string_view path, std::string_view what,
