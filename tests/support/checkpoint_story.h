@@ -50,16 +50,10 @@ inline Status second_work(GuestFs& fs) {
   return fs.chmod("moved", 0750);
 }
 
-// Upper had files before, unless they would be in the way of a server without
-// privilege.
-inline CheckpointWorld::Upper upper_before() {
-  return is_privileged() ? CheckpointWorld::Upper::kFilled
-                         : CheckpointWorld::Upper::kEmpty;
-}
-
 class CheckpointStory {
  public:
-  explicit CheckpointStory(Os& os) : world(os, upper_before()) {
+  explicit CheckpointStory(Os& os)
+      : world(os, CheckpointWorld::Upper::kFilled) {
     world.config().check_upper = false;
   }
 

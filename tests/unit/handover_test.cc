@@ -35,13 +35,8 @@ std::string letters(uint64_t count, char letter) {
   return std::string(count, letter);
 }
 
-// Only for who may open whatever the guest's permissions say.
 class HandoverTest : public ::testing::Test {
  protected:
-  void SetUp() override {
-    if (!is_privileged())
-      GTEST_SKIP() << "nothing is handed over without privilege";
-  }
   void open(CheckpointWorld::Upper upper = CheckpointWorld::Upper::kEmpty) {
     world_ = std::make_unique<CheckpointWorld>(host_os(), upper);
     reopen();
