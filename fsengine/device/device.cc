@@ -11,7 +11,9 @@ UnsettledPlaces Device::unsettled_places() const {
   return {places_->upper(), places_->work(), family_};
 }
 
-// The marker stands, and the mark says so, before a write is acknowledged.
+// The marker stands, and the mark says so, before a write is acknowledged. It
+// does when a checkpoint of what an earlier run left is publishing: then the
+// plan has to stay in force.
 Result<Disk*> Device::ensure_disk() {
   if (is_unsettled_)
     return disk_owner_.get();
@@ -24,10 +26,12 @@ Result<Disk*> Device::ensure_disk() {
   OVL_TRY(set_unsettled(os_, unsettled_places()));
   if (!disk_owner_)
     OVL_TRY(create_disk());
-  OVL_TRY(
-      disk_owner_
-          ->change_mark([](MarkState& mark) { mark.phase = Phase::kWriting; })
-          .in("workdir: ovl"));
+  OVL_TRY(disk_owner_
+              ->change_mark([](MarkState& mark) {
+                if (mark.phase == Phase::kSettled)
+                  mark.phase = Phase::kWriting;
+              })
+              .in("workdir: ovl"));
   is_unsettled_ = true;
   return disk_owner_.get();
 }
