@@ -6,7 +6,8 @@
 
 namespace ovl {
 
-/// Tells `decoder` of every block of `view` that is not the base's.
+/// Tells `decoder` of every block of `view` that may not be as its catalog has
+/// it: all that are not the base's, and all that are and were another's.
 void note_all_written(const DiskView& view, Decoder& decoder);
 
 }  // namespace ovl
