@@ -7,6 +7,7 @@
 #include <sys/stat.h>
 
 #include "tests/support/checkpoint_world.h"
+#include "tests/support/hooked_os.h"
 #include "tests/support/host_layers.h"
 #include "tests/support/stopping_os.h"
 
@@ -297,6 +298,40 @@ TEST_F(HandoverTest, StoppedAnywhereAFileInUseKeepsItsBytes) {
     ASSERT_EQ(contents(), before);
     EXPECT_FALSE(std::filesystem::exists(world_->path("upper/made")));
   }
+}
+
+// Where the device has a block of a file.
+uint64_t offset_of(Device& device, const std::string& path, uint64_t number) {
+  DeviceSource source(device);
+  const GuestFs fs = GuestFs::open(source).value();
+  blk64_t block = 0;
+  ext2fs_bmap2(fs.fs(), to_int(fs.lookup(path).value()), nullptr, nullptr, 0,
+               number, nullptr, &block);
+  return block * kBlockSize;
+}
+
+// Where the base has zeros, too, nothing but the catalog tells of what was
+// there before.
+TEST(HandoverZeros, ThatWereFoldedReachUpperAfterARestart) {
+  HookedOs os(host_os());
+  CheckpointWorld world(os);
+  ASSERT_TRUE(world.open());
+  const std::string text = letters(4 * kBlockSize, 'x');
+  ASSERT_TRUE(world.guest([&](GuestFs& fs) -> Status {
+    OVL_TRY(fs.make_node("file", S_IFREG | 0644));
+    return fs.write("file", 0, std::as_bytes(std::span(text)));
+  }));
+  ASSERT_TRUE(world.device().checkpoint_now().value());
+  Device& device = world.device();
+  ASSERT_TRUE(device.zero(offset_of(device, "file", 1), kBlockSize));
+  os.fill_up();  // which folds
+  ASSERT_TRUE(device.write(offset_of(device, "file", 3),
+                           std::as_bytes(std::span("y", 1))));
+  ASSERT_TRUE(world.open());
+  ASSERT_TRUE(world.device().flush());
+  ASSERT_TRUE(world.device().checkpoint_now().value());
+  EXPECT_THAT(CheckpointWorld::difference(world.shown(), world.merged()),
+              IsEmpty());
 }
 
 TEST_F(HandoverTest, WhoeverChangesAFileIsFoundOut) {
