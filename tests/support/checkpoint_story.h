@@ -52,8 +52,9 @@ inline Status second_work(GuestFs& fs) {
 
 class CheckpointStory {
  public:
-  explicit CheckpointStory(Os& os)
-      : world(os, CheckpointWorld::Upper::kFilled) {
+  explicit CheckpointStory(
+      Os& os, CheckpointWorld::Upper upper = CheckpointWorld::Upper::kFilled)
+      : world(os, upper) {
     world.config().check_upper = false;
   }
 

@@ -85,8 +85,9 @@ class CheckpointWorld {
   }
 
   /// What the guest sees.
-  Lines shown() const {
-    DeviceSource source(*device_);
+  Lines shown() const { return shown(DeviceSource(*device_)); }
+  /// What a guest of another device sees.
+  Lines shown(const BlockSource& source) const {
     const auto guest = GuestFs::open(source);
     EXPECT_TRUE(guest) << guest.error().what();
     return guest ? lines(dump_guest(*guest, source)) : Lines();
