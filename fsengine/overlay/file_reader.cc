@@ -113,6 +113,11 @@ Result<FileReader::Handle> FileReader::hold(NodeId id) {
   return file;
 }
 
+Status FileReader::check(NodeId id) {
+  const auto file = hold(id);
+  return file ? Status() : drifted(data_of(id), file.error());
+}
+
 void FileReader::expect(NodeId id, uint64_t offset, uint64_t length) {
   const NodeId data = data_of(id);
   if (const Handle kept = files_.find(data)) {

@@ -49,6 +49,14 @@ class FileReader {
   /// The file that read() would read, open, when it is what the scan saw.
   Result<DescriptorCache::Handle> hold(NodeId id);
 
+  /// Is that file what the scan saw? The error is that of read().
+  Status check(NodeId id);
+
+  /// The file with the bytes of `id`: itself, or another object.
+  NodeId data_of(NodeId id) const;
+  /// Where it stands, for a message.
+  std::string name_of(NodeId id) const;
+
   /// Has the host fetch such bytes, which will be read soon; does not wait.
   void expect(NodeId id, uint64_t offset, uint64_t length);
 
@@ -64,10 +72,8 @@ class FileReader {
   Result<Since> read_content(NodeId id, uint64_t offset,
                              std::span<std::byte> out,
                              const BeforeWait& before_wait);
-  NodeId data_of(NodeId id) const;
   tl::unexpected<Error> drifted(NodeId id, const Error& cause);
   void touched(NodeId id);
-  std::string name_of(NodeId id) const;
 
   const Stack& stack_;
   const Report report_;

@@ -52,24 +52,55 @@ Status ObjectWriter::make_null_device(const At& at) {
 }
 
 Status ObjectWriter::make_file(const At& at, NodeId id) {
-  const Fd fd =
-      OVL_TRY(target_.os.open_file(at, O_WRONLY | O_CREAT | O_EXCL, 0600));
-  return copy_content(fd.get(), id);
+  std::vector<ByteRange> has;
+  if (target_.begin)
+    has = OVL_TRY(target_.begin(id, at));
+  const int flags = has.empty() ? O_WRONLY | O_CREAT | O_EXCL : O_WRONLY;
+  const Fd fd = OVL_TRY(target_.os.open_file(at, flags, 0600));
+  return complete(fd.get(), id, has);
 }
 
-Status ObjectWriter::copy_content(int fd, NodeId id) {
+Status ObjectWriter::complete(int fd, NodeId id,
+                              std::span<const ByteRange> has) {
   const Node& node = target_.pool[id];
   OVL_TRY(target_.os.ftruncate(fd, node.size));
   const auto runs = data_runs(target_.pool, node);
+  if (!has.empty())
+    OVL_TRY(punch_holes(fd, node, runs));
   if (runs.empty())
     return {};
   const auto from = OVL_TRY(target_.content(id));
   for (const DataRun& run : runs) {
     const uint64_t at = uint64_t{run.first_block} * kBlockSize;
     const uint64_t end = at + uint64_t{run.blocks} * kBlockSize;
-    OVL_TRY(share_or_copy(fd, id, *from, at, std::min(end, node.size)));
+    OVL_TRY(copy_lacking(fd, id, *from, {at, std::min(end, node.size)}, has));
   }
   return {};
+}
+
+Status ObjectWriter::punch_holes(int fd, const Node& node,
+                                 std::span<const DataRun> runs) {
+  uint64_t at = 0;
+  for (const DataRun& run : runs) {
+    const uint64_t data = uint64_t{run.first_block} * kBlockSize;
+    if (data > at)
+      OVL_TRY(target_.os.punch_hole(fd, at, data - at));
+    at = data + uint64_t{run.blocks} * kBlockSize;
+  }
+  return at < node.size ? target_.os.punch_hole(fd, at, node.size - at)
+                        : Status();
+}
+
+// `has` begins with what is in the range or behind it, before and after.
+Status ObjectWriter::copy_lacking(int fd, NodeId id, const BlockSource& from,
+                                  const ByteRange& range,
+                                  std::span<const ByteRange>& has) {
+  uint64_t at = range.begin;
+  for (; !has.empty() && has.front().begin < range.end; has = has.subspan(1)) {
+    OVL_TRY(share_or_copy(fd, id, from, at, has.front().begin));
+    at = has.front().end;
+  }
+  return share_or_copy(fd, id, from, at, range.end);
 }
 
 Status ObjectWriter::share_or_copy(int fd, NodeId id, const BlockSource& from,

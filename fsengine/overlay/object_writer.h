@@ -2,6 +2,7 @@
 #pragma once
 
 #include <functional>
+#include <span>
 #include <string>
 
 #include "fsengine/base/change.h"
@@ -40,7 +41,10 @@ class ObjectWriter {
   Status make_object(const At& at, NodeId id);
   Status make_null_device(const At& at);
   Status make_file(const At& at, NodeId id);
-  Status copy_content(int fd, NodeId id);
+  Status complete(int fd, NodeId id, std::span<const ByteRange> has);
+  Status punch_holes(int fd, const Node& node, std::span<const DataRun> runs);
+  Status copy_lacking(int fd, NodeId id, const BlockSource& from,
+                      const ByteRange& range, std::span<const ByteRange>& has);
   Status share_or_copy(int fd, NodeId id, const BlockSource& from, uint64_t at,
                        uint64_t end);
   Status copy_range(int fd, const BlockSource& from, uint64_t at, uint64_t end);

@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #pragma once
 
+#include <cstdint>
 #include <functional>
 #include <memory>
+#include <vector>
 
 #include "fsengine/base/block_source.h"
 #include "fsengine/base/os.h"
@@ -12,6 +14,11 @@
 #include "fsengine/overlay/xattr_family.h"
 
 namespace ovl {
+
+struct ByteRange {
+  uint64_t begin = 0;
+  uint64_t end = 0;
+};
 
 /// What writing to upper works with. All of it outlives the writer.
 struct UpperTarget {
@@ -29,6 +36,10 @@ struct UpperTarget {
   /// without a copy; returns how many bytes from `at` on, 0 for none. May be
   /// empty.
   std::function<uint64_t(int fd, NodeId, uint64_t at, uint64_t end)> share = {};
+  /// Puts a file there that has some of what content() has, at its place:
+  /// where, in order and whole blocks. Elsewhere it may have anything. Nothing:
+  /// there is none. May be empty.
+  std::function<Result<std::vector<ByteRange>>(NodeId, const At&)> begin = {};
 
   AttributeRules rules() const { return {pool, family, owner}; }
 };
