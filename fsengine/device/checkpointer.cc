@@ -14,6 +14,8 @@
 // driven to its end, by the next attempt or by the next start, before anything
 // is decoded again: no plan is made over a half published one.
 //
+// Large copies are made before all that: copies_ahead.cc.
+//
 // Afterwards upper provides what it has of the guest's blocks, and log and
 // store need not: handover.cc. A reader never sees what a checkpoint does to
 // upper.
@@ -53,6 +55,8 @@ Checkpointer::Checkpointer(Context context)
       parts_(context_.stack, context_.image),
       shared_(context_.os, parts_, context_.layers),
       freed_(context_.image, context_.disk, context_.provided),
+      copies_({context_.os, context_.state_dir, context_.stack, context_.image,
+               context_.layers, parts_, context_.copies, context_.report}),
       catalog_(context_.os, context_.state_dir),
       touched_(context_.os, context_.state_dir),
       absent_(context_.os, context_.state_dir) {
@@ -76,30 +80,32 @@ bool Checkpointer::is_possible(const Stack& stack,
 }
 
 Result<bool> Checkpointer::run(Position flushed) {
+  is_copying_ = false;
   OVL_TRY(prepare());
   const Position last = context_.disk.last();
   if (refused_ == std::pair(last, flushed >= last))
     return false;  // nothing came since
   if (flushed < last && is_in_place())
     return false;
-  const std::shared_ptr<const DiskView> view = OVL_TRY(context_.disk.seal());
+  std::shared_ptr<const DiskView> view = OVL_TRY(context_.disk.seal());
   note_written(*view);
   const auto mode = read_mode(*view, context_.image.uuid());
   is_clean_ = mode && *mode == FsMode::kClean;
-  if (view->last() == applied_)
+  if (view->last() == applied_) {
+    OVL_TRY(copies_.remove_all());
     return true;
+  }
   OVL_TRY(context_.disk.flush());
-  auto changes = decoder_->decode(*view, flushed >= view->last()
-                                             ? Decoder::Stillness::kStill
-                                             : Decoder::Stillness::kBusy);
-  if (!changes && changes.error().code() == EBUSY) {
-    refused_ = std::pair(view->last(), flushed >= view->last());
+  auto planned = OVL_TRY(decode(*view, flushed));
+  if (!planned)
+    return false;
+  if (OVL_TRY(is_lacking(*planned, *view))) {
+    view.reset();  // the log may be folded meanwhile
+    is_copying_ = true;
+    OVL_TRY(copies_.copy_slice());
     return false;
   }
-  if (!changes)
-    return tl::unexpected(changes.error());
-  Planned planned = OVL_TRY(plan(std::move(*changes)));
-  const Status done = apply({*view, std::move(planned), decoder_->accept()});
+  const Status done = apply({*view, std::move(*planned), decoder_->accept()});
   if (!done && !pending_)
     decoder_.reset();
   OVL_TRY(Status(done));
@@ -120,6 +126,21 @@ Status Checkpointer::give_back_freed() {
   return freed_.give_back_all(*view, decoder_->catalog());
 }
 
+// Nothing: no state to take.
+Result<std::optional<Checkpointer::Planned>> Checkpointer::decode(
+    const DiskView& view, Position flushed) {
+  const bool is_still = flushed >= view.last();
+  auto changes = decoder_->decode(
+      view, is_still ? Decoder::Stillness::kStill : Decoder::Stillness::kBusy);
+  if (!changes && changes.error().code() == EBUSY) {
+    refused_ = std::pair(view.last(), is_still);
+    return std::nullopt;
+  }
+  if (!changes)
+    return tl::unexpected(changes.error());
+  return OVL_TRY(plan(std::move(*changes)));
+}
+
 Status Checkpointer::start() {
   if (!decoder_)
     OVL_TRY(start_decoder(context_.disk.mark()));
@@ -134,6 +155,7 @@ Status Checkpointer::prepare() {
     OVL_TRY(set_mark(mark, mark.phase));
   is_mark_unsure_ = false;
   OVL_TRY(start());
+  OVL_TRY(copies_.begin());
   return has_standings_ ? Status() : find_standings();
 }
 
@@ -222,6 +244,12 @@ Result<Checkpointer::Planned> Checkpointer::plan(Changes changes) const {
   return Planned{std::move(changes), std::move(pool), std::move(plan)};
 }
 
+Result<bool> Checkpointer::is_lacking(const Planned& planned,
+                                      const DiskView& view) {
+  parts_.begin(*decoder_, view);
+  return copies_.find_lacking(planned.plan, *planned.pool, planned.changes);
+}
+
 Status Checkpointer::apply(Decoded decoded) {
   const DiskView& view = decoded.view;
   auto pending = decide(std::move(decoded));
@@ -276,6 +304,10 @@ Status Checkpointer::stage(Planned planned, int staging, Pending& pending) {
       .share =
           [&](int fd, NodeId id, uint64_t at, uint64_t end) {
             return shared_.share(fd, ino_of(id), at, end);
+          },
+      .begin =
+          [&](NodeId id, const At& at) {
+            return copies_.give(ino_of(id), pool, id, at);
           }};
   UpperStage stage(target, planned.plan.upper);
   pending.steps = OVL_TRY(stage.run());
@@ -369,6 +401,7 @@ Status Checkpointer::keep_absent(const std::set<Ino>& left_out,
 }
 
 Status Checkpointer::finish_pending() {
+  OVL_TRY(copies_.remove_all());
   OVL_TRY(catalog_.forget_old().in("workdir: ovl"));
   if (touched_.bytes() <= kMostTouchedBytes)
     return {};

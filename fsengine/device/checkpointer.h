@@ -11,6 +11,7 @@
 #include "fsengine/base/os.h"
 #include "fsengine/base/result.h"
 #include "fsengine/device/absent_objects.h"
+#include "fsengine/device/copies_ahead.h"
 #include "fsengine/device/freed_blocks.h"
 #include "fsengine/device/handover.h"
 #include "fsengine/device/lower_parts.h"
@@ -50,6 +51,7 @@ class Checkpointer {
     FileReader& layers;
     UpperFiles& files;
     ProvidedBlocks& provided;
+    CopyRules copies;
     Tree now;  // upper over the lowers, as the device found it
     std::function<Status()> record_upper;  // anew, as it is
     std::function<void(const std::string& line)> report;
@@ -68,9 +70,14 @@ class Checkpointer {
 
   /// A checkpoint of what the device is now; `flushed` is the last position
   /// that a FLUSH of the guest covered. False: its file system is in no state
-  /// to take yet. After an error upper is as it was, or is_publishing().
-  /// Nothing of what the guest wrote is lost, and the next call tries again.
+  /// to take yet, or is_copying(). After an error upper is as it was, or
+  /// is_publishing(). Nothing of what the guest wrote is lost, and the next
+  /// call tries again.
   Result<bool> run(Position flushed);
+
+  /// The last run() was for a part of a large copy that is made ahead; more of
+  /// them lead to a checkpoint. They may be as far apart as one likes.
+  bool is_copying() const { return is_copying_; }
 
   /// Upper may be half changed, which the next run() ends, or the next open.
   bool is_publishing() const { return pending_.has_value(); }
@@ -112,6 +119,7 @@ class Checkpointer {
 
   Status prepare();
   bool is_in_place();
+  Result<bool> is_lacking(const Planned& planned, const DiskView& view);
   Status start_live();
   Status find_standings();
   Status take_upper_object(const ObjectId& id, const Node& node);
@@ -119,6 +127,7 @@ class Checkpointer {
   ObjectId id_of(NodeId node) const;
   Status start_decoder(const MarkState& mark);
   void note_written(const DiskView& view);
+  Result<std::optional<Planned>> decode(const DiskView& view, Position flushed);
   Result<Planned> plan(Changes changes) const;
   Status apply(Decoded decoded);
   void empty_staging();
@@ -148,12 +157,14 @@ class Checkpointer {
   LowerParts parts_;
   SharedContent shared_;
   FreedBlocks freed_;
+  CopiesAhead copies_;
   KeptCatalog catalog_;
   TouchedFile touched_;
   AbsentObjects absent_;
   std::optional<Pending> pending_;
   // What was in no state to take, and whether a FLUSH covered it.
   std::optional<std::pair<Position, bool>> refused_;
+  bool is_copying_ = false;
   bool is_clean_ = false;
   bool is_mark_unsure_ = false;  // on disk it may tell of more than here
   Position applied_{};

@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "fsengine/device/copies_ahead.h"
 #include "fsengine/overlay/file_reader.h"
 #include "fsengine/overlay/owner_policy.h"
 #include "fsengine/overlay/unrepresentable.h"
@@ -39,6 +40,7 @@ struct DeviceConfig {
   /// mends a difference: for tests.
   bool check_upper = false;
   bool relayout = false;  // give up a layout that is kept, when settled
+  CopyRules copies;
   Report report;
   DiskOptions disk;  // its report is this one's
 };

@@ -127,6 +127,8 @@ class Device {
   Status check_leftovers();
   Checkpointer& checkpointer();
   Result<bool> checkpoint(Position flushed);
+  Result<bool> checkpoint_while_running();
+  Result<bool> checkpoint_in_full(Position flushed);
   void note_outcome(const Result<bool>& outcome);
   void forget_trouble();
   UnsettledPlaces unsettled_places() const;

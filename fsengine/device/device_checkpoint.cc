@@ -26,7 +26,7 @@ void Device::work_in_background() {
   save_layout_in_background();
   if (is_layout_saved_ && has_checkpoints_ && !is_settled() &&
       is_checkpoint_due())
-    note_outcome(checkpoint(flushed_.load()));
+    note_outcome(checkpoint_while_running());
   if (is_awaited)
     gate_.note_tried(written);
 }
@@ -59,7 +59,7 @@ Result<bool> Device::checkpoint_now() {
   OVL_TRY(save_layout().in("workdir: ovl"));
   if (!has_checkpoints_)
     return fail(ENOTSUP, "checkpoints are off, or upperdir was not empty");
-  return checkpoint(flushed_);
+  return checkpoint_in_full(flushed_);
 }
 
 bool Device::is_settled() const {
@@ -81,6 +81,23 @@ Result<bool> Device::checkpoint(Position flushed) {
   return checkpointer().run(flushed);
 }
 
+// A stop waits for one part of a large copy. The last checkpoint goes on.
+Result<bool> Device::checkpoint_while_running() {
+  for (;;) {
+    auto done = checkpoint(flushed_);
+    if (!done || !checkpointer_->is_copying() || !background_.is_running())
+      return done;
+  }
+}
+
+Result<bool> Device::checkpoint_in_full(Position flushed) {
+  for (;;) {
+    auto done = checkpoint(flushed);
+    if (!done || !checkpointer_->is_copying())
+      return done;
+  }
+}
+
 Checkpointer& Device::checkpointer() {
   if (!checkpointer_)
     checkpointer_ = std::make_unique<Checkpointer>(
@@ -97,6 +114,7 @@ Checkpointer& Device::checkpointer() {
                               .layers = *files_,
                               .files = *upper_files_,
                               .provided = *provided_,
+                              .copies = config_.copies,
                               .now = upper_now(),
                               .record_upper = [this] { return record_upper(); },
                               .report = config_.report});

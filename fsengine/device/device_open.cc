@@ -321,6 +321,7 @@ Status Device::discard_state() {
   forget_trouble();
   OVL_TRY(TouchedFile(os_, state).remove());
   OVL_TRY(remove_plan(os_, state));
+  OVL_TRY(CopiesAhead::remove_all(os_, state));
   OVL_TRY(remove_staging(os_, state));
   return clear_unsettled(os_, unsettled_places());
 }

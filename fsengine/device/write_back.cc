@@ -66,6 +66,7 @@ Status Device::end_disk() {
   forget_trouble();
   OVL_TRY(remove_plan(os_, state_dir_.get()));
   OVL_TRY(TouchedFile(os_, state_dir_.get()).remove());
+  OVL_TRY(CopiesAhead::remove_all(os_, state_dir_.get()));
   OVL_TRY(remove_staging(os_, state_dir_.get()));
   return clear_unsettled(os_, unsettled_places());
 }
@@ -98,6 +99,7 @@ Status Device::finish_write_back() {
   OVL_TRY((*mark)->set(state).in("workdir: ovl"));
   OVL_TRY(TouchedFile(os_, state_dir_.get()).remove());
   OVL_TRY(remove_plan(os_, state_dir_.get()));
+  OVL_TRY(CopiesAhead::remove_all(os_, state_dir_.get()));
   OVL_TRY(remove_staging(os_, state_dir_.get()));
   config_.report("finished a write-back to upperdir that was interrupted");
   return {};
@@ -137,15 +139,17 @@ Status Device::record_upper(const Fd& staging) {
 
 // A last checkpoint; the whole tree is read when that cannot be, and to check
 // it. Not when upper is not as a checkpoint left it: the whole tree knows of
-// nothing in upper whether it is ours, and would take it away.
+// nothing in upper whether it is ours, and would take it away. Nor when a large
+// copy could not be made: it would need the same, from its beginning.
 Status Device::bring_upper_up_to_date() {
   if (!has_checkpoints_ && !checkpointer_) {
     OVL_TRY(check_only_ours());
     return apply_to_upper();
   }
-  const auto done = checkpoint(Position{UINT64_MAX});
+  const auto done = checkpoint_in_full(Position{UINT64_MAX});
   const bool is_changed = !done && done.error().code() == ESTALE;
-  if (!done && (is_changed || !checkpointer_ || checkpointer_->is_publishing()))
+  if (!done && (is_changed || !checkpointer_ ||
+                checkpointer_->is_publishing() || checkpointer_->is_copying()))
     return tl::unexpected(done.error());
   OVL_TRY(check_only_ours());
   if (!done)
