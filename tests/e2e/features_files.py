@@ -13,6 +13,7 @@ from treecmp import check_same, dump_dir
 
 USER = 1000
 BLOCK = 4096
+MIB = 1 << 20
 
 
 def statfs(space):
@@ -95,6 +96,47 @@ def copy_up_beyond_4_gib(space):
               f"{path}: {st.st_size} bytes, {st.st_blocks * 512} on disk")
     check(len(data_runs_of(case.upper / "written")) >
           len(data_runs_of(case.lower / "written")), "the write is not there")
+
+
+def dense_about_4_gib(where):
+    """Data on both sides, so much that a copy of it takes its time."""
+    with open(where, "wb") as file:
+        file.seek(4 * GIB - 384 * MIB)
+        for _ in range(768):
+            file.write(os.urandom(4096) * 256)
+        file.truncate(5 * GIB + 1)
+
+
+def copy_up_beyond_4_gib_goes_on(space):
+    """Killed in the middle of it: what was copied is not lost."""
+    case = Case(space)
+    dense_about_4_gib(case.lower / "big")
+    copies = case.work / "ovl/copies"
+    with case.server() as server:
+        with server.mounted() as guest:
+            with open(guest / "big", "r+b") as file:
+                file.seek(4 * GIB - 7)
+                file.write(b"by the guest")
+            (guest / "big").chmod(0o640)
+            os.setxattr(guest / "big", "user.note", b"kept")
+        ovltest.wait_until(lambda: list(copies.glob("*/record")), 60, "a copy")
+        server.kill()
+    check(not (case.upper / "big").exists(), "it was done before the kill")
+    data = next(copies.glob("*/data"))
+    first = data.stat()
+    with case.server() as server:
+        with server.mounted() as guest:
+            seen = attributes_of(guest / "big", "blocks")
+            ovltest.wait_until(lambda: (case.upper / "big").exists(), 120,
+                               "the copy-up")
+            with case.overlay() as kernel:
+                check_same_file(guest / "big", kernel / "big")
+                check(attributes_of(kernel / "big", "blocks") == seen,
+                      "other attributes")
+        check("waits for a copy of" in server.log(), server.log())
+    check((case.upper / "big").stat().st_ino == first.st_ino,
+          "it was begun anew")
+    check(not copies.exists(), "a copy is left")
 
 
 def data_runs_of(path):
