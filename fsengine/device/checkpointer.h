@@ -79,6 +79,10 @@ class Checkpointer {
   /// them lead to a checkpoint. They may be as far apart as one likes.
   bool is_copying() const { return is_copying_; }
 
+  /// No request comes any more, and what run() copies may take the host's last
+  /// space.
+  void expect_no_requests() { copies_.spare_nothing(); }
+
   /// Upper may be half changed, which the next run() ends, or the next open.
   bool is_publishing() const { return pending_.has_value(); }
 

@@ -227,13 +227,12 @@ Result<LowerCopy*> CopiesAhead::copy_of(NodeId file) {
 }
 
 Status CopiesAhead::copy_slice() {
-  OVL_TRY(check_space().in(kCopiesPath));
   const uint64_t most =
       std::max<uint64_t>(context_.rules.slice_bytes / kCopyChunk, 1);
-  const std::span chunks(lacking_.chunks);
-  return or_forget(lacking_.copy->node(),
-                   lacking_.copy->copy(
-                       chunks.first(std::min<uint64_t>(most, chunks.size()))));
+  std::span<const uint64_t> chunks(lacking_.chunks);
+  chunks = chunks.first(std::min<uint64_t>(most, chunks.size()));
+  OVL_TRY(check_space(chunks.size()).in(kCopiesPath));
+  return or_forget(lacking_.copy->node(), lacking_.copy->copy(chunks));
 }
 
 // A copy of what is not there any more is removed when it is looked for next.
@@ -245,14 +244,13 @@ T CopiesAhead::or_forget(NodeId file, T result) {
   return result;
 }
 
-// The guest goes on writing meanwhile.
-Status CopiesAhead::check_space() const {
+Status CopiesAhead::check_space(uint64_t chunks) const {
   struct statvfs fs {};
   if (::fstatvfs(context_.state_dir, &fs) != 0)
     return last_error("statvfs");
-  const uint64_t wanted =
-      context_.rules.slice_bytes + context_.rules.spare_bytes;
-  if (fs.f_bavail >= wanted / std::max<uint64_t>(fs.f_frsize, 1))
+  const uint64_t wanted = chunks * kCopyChunk + spare_bytes_;
+  if (spare_bytes_ == 0 ||
+      fs.f_bavail >= wanted / std::max<uint64_t>(fs.f_frsize, 1))
     return {};
   return system_error(ENOSPC, "copying a large file");
 }

@@ -47,7 +47,8 @@ class CopiesAhead {
     std::function<void(const std::string& line)> report;
   };
   /// All that the context refers to outlives it.
-  explicit CopiesAhead(const Context& context) : context_(context) {}
+  explicit CopiesAhead(const Context& context)
+      : context_(context), spare_bytes_(context.rules.spare_bytes) {}
 
   /// Finds what there is. Costs nothing when it was called before. REQUIRES:
   /// what is in staging is of no use any more.
@@ -61,6 +62,9 @@ class CopiesAhead {
   /// Copies a slice of that, durably. REQUIRES: find_lacking() said true; no
   /// view is needed any more.
   Status copy_slice();
+
+  /// No guest writes any more: the host's disk may become full.
+  void spare_nothing() { spare_bytes_ = 0; }
 
   /// Puts the copy for the guest's file `ino` at a place in staging, as
   /// UpperTarget::begin has it. `node` is the file as it will be. REQUIRES: the
@@ -89,9 +93,10 @@ class CopiesAhead {
   template <typename Visit>
   void for_each_part(NodeId file, Ino ino, const std::vector<DataRun>& runs,
                      Visit visit);
-  Status check_space() const;
+  Status check_space(uint64_t chunks) const;
 
   const Context context_;
+  uint64_t spare_bytes_;
   bool is_begun_ = false;
   std::map<NodeId, std::unique_ptr<LowerCopy>> copies_;
   std::set<uint16_t> sharing_;  // layers that share their space with upper

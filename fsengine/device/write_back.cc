@@ -146,10 +146,12 @@ Status Device::bring_upper_up_to_date() {
     OVL_TRY(check_only_ours());
     return apply_to_upper();
   }
+  OVL_TRY(check_leftovers());
+  checkpointer().expect_no_requests();
   const auto done = checkpoint_in_full(Position{UINT64_MAX});
   const bool is_changed = !done && done.error().code() == ESTALE;
-  if (!done && (is_changed || !checkpointer_ ||
-                checkpointer_->is_publishing() || checkpointer_->is_copying()))
+  if (!done && (is_changed || checkpointer_->is_publishing() ||
+                checkpointer_->is_copying()))
     return tl::unexpected(done.error());
   OVL_TRY(check_only_ours());
   if (!done)

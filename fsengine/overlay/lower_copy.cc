@@ -45,7 +45,7 @@ namespace ovl {
 namespace {
 
 const char* const kData = "data";
-constexpr uint64_t kProbedBytes = 16 * kBlockSize;
+constexpr uint64_t kProbedBytes = 64 << 10;
 
 std::string name_of(const Node& node) {
   return std::to_string(node.layer) + "-" + std::to_string(node.host_ino);
