@@ -317,7 +317,7 @@ const Between kBetween[] = {
     {"BlocksMoved", move_blocks, "big"},
     {"Attributes",
      [](GuestFs& fs) -> Status {
-       OVL_TRY(fs.chmod("big", 0400));
+       OVL_TRY(fs.chmod("big", 0600));
        OVL_TRY(fs.set_mtime("big", {123456, 789}));
        return fs.set_xattr("big", "user.one", "1");
      },
@@ -561,6 +561,9 @@ TEST_F(CopiesAheadTest, TheLastSpaceIsTheGuests) {
   ASSERT_FALSE(refused);
   EXPECT_EQ(refused.error().code(), ENOSPC);
   EXPECT_THAT(os_.copied, IsEmpty());
+  const Status ended = story_.world.end();  // it needs no more
+  EXPECT_TRUE(ended) << ended.error().what();
+  EXPECT_THAT(os_.copied, SizeIs(6));
 }
 
 // A copy that is damaged or of something else is begun anew.
