@@ -12,8 +12,9 @@ if [[ $1 == asan ]] && ! command -v clang++-14 >/dev/null; then
 fi
 # A build of its own: not a part of the make or ctest that runs this.
 unset MAKEFLAGS CTEST_PARALLEL_LEVEL CTEST_OUTPUT_ON_FAILURE
-# A sample of the crash sweeps: the other builds run all of them.
+# A small sample of the crash sweeps, and fewer steps of the model.
 export OVL_CRASH_STRIDE=9
+export OVL_MODEL_STEPS=1100
 cmake --preset "$1"
 cmake --build --preset "$1"
 ctest --preset "$1" -j "$(nproc)"

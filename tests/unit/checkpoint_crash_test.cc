@@ -8,6 +8,7 @@
 #include <gtest/gtest.h>
 
 #include "tests/support/checkpoint_story.h"
+#include "tests/support/crash_stride.h"
 #include "tests/support/stopping_os.h"
 
 namespace ovl {
@@ -42,17 +43,12 @@ class Story : public CheckpointStory {
   StoppingOs& os_;
 };
 
-// OVL_CRASH_STRIDE=N takes an Nth of the stops (the sanitizer builds).
-uint64_t stride() {
-  const char* every = std::getenv("OVL_CRASH_STRIDE");
-  return every == nullptr ? 1 : std::strtoull(every, nullptr, 10);
-}
-
 TEST(CheckpointCrash, KilledAnywhereUpperIsACommittedState) {
   StoppingOs os;
   const uint64_t operations = Story(os).stop_at(UINT64_MAX);
   ASSERT_GT(operations, 60U);
-  for (uint64_t stop = 0; stop < operations; stop += stride()) {
+  for (uint64_t stop = crash_start(); stop < operations;
+       stop += crash_stride()) {
     SCOPED_TRACE("stopped at " + std::to_string(stop) + " of " +
                  std::to_string(operations));
     Story story(os);
@@ -74,7 +70,8 @@ TEST(CheckpointCrash, KilledAnywhereUpperIsACommittedState) {
 TEST(CheckpointCrash, AnErrorThatPassesCostsNothing) {
   StoppingOs os;
   const uint64_t operations = Story(os).stop_at(UINT64_MAX);
-  for (uint64_t stop = 0; stop < operations; stop += stride()) {
+  for (uint64_t stop = crash_start(); stop < operations;
+       stop += crash_stride()) {
     SCOPED_TRACE("stopped at " + std::to_string(stop) + " of " +
                  std::to_string(operations));
     Story story(os);
@@ -90,7 +87,7 @@ TEST(CheckpointCrash, AnErrorThatPassesCostsNothing) {
 TEST(CheckpointCrash, KilledAtTheEndTheNextRunEnds) {
   StoppingOs os;
   bool was_stopped = true;
-  for (uint64_t stop = 0; was_stopped; stop += stride()) {
+  for (uint64_t stop = crash_start(); was_stopped; stop += crash_stride()) {
     SCOPED_TRACE("stopped at " + std::to_string(stop));
     Story story(os);
     os.reset();
@@ -114,7 +111,7 @@ TEST(CheckpointCrash, KilledTwiceUpperEndsInTheSameState) {
   StoppingOs os;
   const uint64_t operations = Story(os).stop_at(UINT64_MAX);
   for (uint64_t stop = operations / 3; stop < operations;
-       stop += 11 * stride()) {
+       stop += 11 * crash_stride()) {
     bool was_stopped = true;
     for (uint64_t again = 0; was_stopped; ++again) {
       SCOPED_TRACE("stopped at " + std::to_string(stop) + ", then at " +

@@ -15,6 +15,7 @@
 #include <random>
 
 #include "fsengine/device/unsettled.h"
+#include "tests/support/crash_stride.h"
 #include "tests/support/power_story.h"
 
 namespace ovl {
@@ -22,11 +23,6 @@ namespace {
 
 using ::testing::IsEmpty;
 using Lines = CheckpointWorld::Lines;
-
-uint64_t stride() {
-  const char* every = std::getenv("OVL_CRASH_STRIDE");
-  return every == nullptr ? 1 : std::strtoull(every, nullptr, 10);
-}
 
 using Act = PowerStory::Act;
 using Story = PowerStory;
@@ -50,7 +46,8 @@ Stops stops_for(Loss loss) {
 void sweep(Act act, Loss loss, const Stops& stops, uint64_t seed) {
   PowerOs os;
   bool is_done = false;
-  for (uint64_t stop = stops.first; !is_done; stop += stops.step * stride()) {
+  for (uint64_t stop = stops.first; !is_done;
+       stop += stops.step * crash_stride()) {
     SCOPED_TRACE("stopped at " + std::to_string(stop) + ", seed " +
                  std::to_string(seed));
     Story story(os, act);
@@ -101,7 +98,7 @@ TEST_P(CheckpointHost, KilledThenLosesPowerWhileTheNextStartRecovers) {
   PowerOs os;
   std::mt19937_64 random(1);
   bool is_done = false;
-  for (uint64_t stop = 0; !is_done; stop += stride()) {
+  for (uint64_t stop = crash_start(); !is_done; stop += crash_stride()) {
     const uint64_t again = random() % 70;
     SCOPED_TRACE("killed at " + std::to_string(stop) + ", power lost at " +
                  std::to_string(again));
@@ -134,7 +131,8 @@ class CheckpointSync : public ::testing::TestWithParam<Act> {};
 TEST_P(CheckpointSync, AFailedSyncIsNotMadeGoodByALaterOne) {
   PowerOs os;
   uint64_t operations = UINT64_MAX;
-  for (uint64_t stop = 0; stop / 2 < operations; stop += stride()) {
+  for (uint64_t stop = crash_start(); stop / 2 < operations;
+       stop += crash_stride()) {
     SCOPED_TRACE("sync that fails: " + std::to_string(stop / 2));
     Story story(os, GetParam());
     os.reset();
@@ -163,7 +161,8 @@ INSTANTIATE_TEST_SUITE_P(Host, CheckpointSync, ::testing::ValuesIn(kActs),
 TEST(CheckpointFlush, AFlushThatSucceedsBehindOneThatFailedIsTrue) {
   PowerOs os;
   uint64_t operations = UINT64_MAX;
-  for (uint64_t stop = 0; stop < operations; stop += stride()) {
+  for (uint64_t stop = crash_start(); stop < operations;
+       stop += crash_stride()) {
     SCOPED_TRACE("sync that fails: " + std::to_string(stop));
     Story story(os, Act::kFirst);
     os.reset();
@@ -190,7 +189,8 @@ TEST_P(CheckpointRetry, StoppedAgainBehindAFailedSync) {
   PowerOs os;
   std::mt19937_64 random(1);
   uint64_t operations = UINT64_MAX;
-  for (uint64_t stop = 0; stop / 3 < operations; stop += stride()) {
+  for (uint64_t stop = crash_start(); stop / 3 < operations;
+       stop += crash_stride()) {
     const uint64_t again = random() % 60;
     SCOPED_TRACE("sync that fails: " + std::to_string(stop / 3) +
                  ", stopped again at " + std::to_string(again));

@@ -11,6 +11,7 @@
 
 #include <cstdlib>
 
+#include "tests/support/crash_stride.h"
 #include "tests/support/host_layers.h"
 #include "tests/support/window_story.h"
 
@@ -31,8 +32,7 @@ constexpr uint64_t kSample = 1;
 #endif
 
 uint64_t stride() {
-  const char* every = std::getenv("OVL_CRASH_STRIDE");
-  return kSample * (every == nullptr ? 4 : std::strtoull(every, nullptr, 10));
+  return kSample * crash_stride(4);
 }
 
 // Syncs take time, and nothing else here.

@@ -9,6 +9,7 @@
 #include <cstdlib>
 
 #include "tests/support/copy_fixture.h"
+#include "tests/support/crash_stride.h"
 
 namespace ovl {
 namespace {
@@ -17,12 +18,6 @@ using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 using ::testing::SizeIs;
-
-// OVL_CRASH_STRIDE=N takes an Nth of the stops (the sanitizer builds).
-uint64_t stride() {
-  const char* every = std::getenv("OVL_CRASH_STRIDE");
-  return every == nullptr ? 1 : std::strtoull(every, nullptr, 10);
-}
 
 TEST_F(CopiesAheadTest, TheCopyBecomesTheFileOfUpper) {
   story_.begin();
@@ -78,7 +73,7 @@ TEST_F(CopiesAheadTest, ANewServerGoesOn) {
 // removing what is left.
 TEST_F(CopiesAheadTest, KilledAnywhereItGoesOn) {
   bool was_stopped = true;
-  for (uint64_t stop = 0; was_stopped; stop += stride()) {
+  for (uint64_t stop = crash_start(); was_stopped; stop += crash_stride()) {
     SCOPED_TRACE("stopped at " + std::to_string(stop));
     CopyStory story(os_);
     story.begin();
@@ -102,7 +97,7 @@ TEST_F(CopiesAheadTest, KilledAnywhereItGoesOn) {
 
 TEST_F(CopiesAheadTest, AnErrorThatPassesCostsNoChunk) {
   bool was_stopped = true;
-  for (uint64_t stop = 0; was_stopped; stop += stride()) {
+  for (uint64_t stop = crash_start(); was_stopped; stop += crash_stride()) {
     SCOPED_TRACE("stopped at " + std::to_string(stop));
     CopyStory story(os_);
     story.begin();

@@ -11,6 +11,7 @@
 #include <cstdlib>
 
 #include "tests/support/copy_story.h"
+#include "tests/support/crash_stride.h"
 #include "tests/support/power_os.h"
 
 namespace ovl {
@@ -18,11 +19,6 @@ namespace {
 
 using ::testing::IsEmpty;
 using WatchOs = CopyWatch<PowerOs>;
-
-uint64_t stride() {
-  const char* every = std::getenv("OVL_CRASH_STRIDE");
-  return every == nullptr ? 1 : std::strtoull(every, nullptr, 10);
-}
 
 class Story : public CopyStory {
  public:
@@ -81,7 +77,7 @@ TEST_P(CopiesPower, LostAnywhereTheCopyGoesOn) {
   const uint64_t step = loss == Loss::kAll ? 1 : 3;
   WatchOs os;
   bool is_done = false;
-  for (uint64_t stop = 0; !is_done; stop += step * stride()) {
+  for (uint64_t stop = 0; !is_done; stop += step * crash_stride()) {
     SCOPED_TRACE("stopped at " + std::to_string(stop));
     Story story(os);
     is_done = story.run_until(stop);
@@ -98,7 +94,7 @@ TEST_P(CopiesPower, LostTwiceTheCopyGoesOn) {
   const Loss loss = GetParam();
   WatchOs os;
   bool is_done = false;
-  for (uint64_t stop = 5; !is_done; stop += 13 * stride()) {
+  for (uint64_t stop = 5; !is_done; stop += 13 * crash_stride()) {
     const uint64_t again = 3 + stop * 7 % 61;
     SCOPED_TRACE("stopped at " + std::to_string(stop) + ", then at " +
                  std::to_string(again));
@@ -133,7 +129,8 @@ INSTANTIATE_TEST_SUITE_P(Host, CopiesPower,
 TEST(CopiesSync, OneThatFailedIsNotMadeGoodByALaterOne) {
   WatchOs os;
   uint64_t operations = UINT64_MAX;
-  for (uint64_t stop = 0; stop < operations; stop += stride()) {
+  for (uint64_t stop = crash_start(); stop < operations;
+       stop += crash_stride()) {
     SCOPED_TRACE("sync that fails: " + std::to_string(stop));
     Story story(os);
     os.reset();

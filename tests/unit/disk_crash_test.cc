@@ -14,6 +14,7 @@
 #include <iostream>
 #include <random>
 
+#include "tests/support/crash_stride.h"
 #include "tests/support/disk_world.h"
 #include "tests/support/power_cut.h"
 #include "tests/support/recording_os.h"
@@ -33,11 +34,6 @@ DiskOptions small() {
   options.segment_blocks = 24;
   options.log_bytes = 6 * options.segment_blocks * kBlockSize;
   return options;
-}
-
-size_t stride() {
-  const char* text = std::getenv("OVL_CRASH_STRIDE");
-  return text == nullptr ? 1 : std::strtoul(text, nullptr, 10);
 }
 
 // Does something to a disk, and knows what it must hold after each request.
@@ -332,7 +328,8 @@ TEST_P(DiskCrash, PowerCutAnywhereLeavesAPrefixBehindTheLastFlush) {
   ASSERT_GT(os.ops().size(), 300U);
   const uint64_t seed = std::random_device()();
   std::cout << os.ops().size() << " operations, seed " << seed << std::endl;
-  for (size_t cut = 0; cut <= os.ops().size(); cut += stride()) {
+  for (size_t cut = crash_start(); cut <= os.ops().size();
+       cut += crash_stride()) {
     if (!scenario.was_created_at(cut))
       continue;
     SCOPED_TRACE("cut after " + std::to_string(cut));
@@ -430,7 +427,7 @@ TEST_P(DiskFault, AnErrorAnywhereLosesNothingThatWasFlushed) {
     operations = os.count();
   }
   ASSERT_GT(operations, 300U);
-  for (size_t at = 0; at < operations; at += stride()) {
+  for (size_t at = crash_start(); at < operations; at += crash_stride()) {
     SCOPED_TRACE("operation " + std::to_string(at));
     TempDir temp;
     FailingOs os(at, GetParam());
