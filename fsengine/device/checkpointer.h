@@ -2,6 +2,7 @@
 #pragma once
 
 #include <functional>
+#include <map>
 #include <memory>
 #include <optional>
 #include <set>
@@ -127,6 +128,7 @@ class Checkpointer {
   Status start_live();
   Status find_standings();
   Status take_upper_object(const ObjectId& id, const Node& node);
+  Status check_strangers(const Changes& changes) const;
   NodeId node_of(const ObjectId& id) const;
   ObjectId id_of(NodeId node) const;
   Status start_decoder(const MarkState& mark);
@@ -155,6 +157,12 @@ class Checkpointer {
   // Readers look for paths in it while it does not change.
   SharedMutex live_mutex_;
   std::unique_ptr<LiveTree> live_;
+  // Files of upper that are not as the catalog has them.
+  struct Stranger {
+    FileStamp found;
+    FileStamp kept;
+  };
+  std::map<ObjectId, Stranger> strangers_;
   bool has_standings_ = false;  // live_ knows where its objects stand
   KeptFiles kept_;
   Handover handover_;
