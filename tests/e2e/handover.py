@@ -14,36 +14,12 @@ import time
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "support"))
 import ovltest  # noqa: E402
-from ovltest import Failure, Server, check, run, say, wait_until  # noqa: E402
-from treecmp import check_same, dump_dir  # noqa: E402
+from kept_case import Case  # noqa: E402
+from ovltest import Failure, check, run, say, wait_until  # noqa: E402
+from treecmp import dump_dir  # noqa: E402
 
 MIB = 1 << 20
 PAGE = 4096
-
-
-class Case:
-    def __init__(self, space):
-        self.space = space
-        self.lower, self.upper, self.work = (
-            space.dir(name) for name in ("lower", "upper", "work"))
-        (self.lower / "lower").write_text("below\n")
-
-    def server(self):
-        return Server(self.space, f"lowerdir={self.lower}",
-                      f"upperdir={self.upper}", f"workdir={self.work}",
-                      "size=+512M", "checkpoint=1",
-                      options=["-D", "ovl.check=1"])
-
-    def kept(self):
-        """Bytes that the host's disk has for log and store."""
-        state = self.work / "ovl"
-        files = [state / "blocks", *(state / "log").iterdir()]
-        return sum(file.stat().st_blocks * 512 for file in files
-                   if file.name != "ballast")
-
-    def check_end(self, seen):
-        with ovltest.overlay(self.space, [self.lower], self.upper) as merged:
-            check_same(dump_dir(merged), seen, "kernel overlay", "guest")
 
 
 def forget_pages():
@@ -59,7 +35,7 @@ def has_size(path, size):
 
 def what_upper_has_is_kept_there_only(case):
     content = os.urandom(96 * MIB)
-    with case.server() as server:
+    with case.server("checkpoint=1") as server:
         with server.mounted("ext4") as guest:
             (guest / "big").write_bytes(content)
             run("sync", "-f", guest)
@@ -77,7 +53,7 @@ def what_upper_has_is_kept_there_only(case):
 def a_file_in_use_without_names(case):
     content = os.urandom(3 * MIB + 5)
     (case.upper / "before").write_bytes(content)
-    with case.server() as server:
+    with case.server("checkpoint=1") as server:
         with server.mounted("ext4") as guest:
             (guest / "made").write_bytes(content)
             run("sync", "-f", guest)
@@ -177,7 +153,7 @@ def readers_meet_checkpoints(case):
         for letter in "abcdefgh":
             (case.upper / folder / f"f{letter}").write_bytes(
                 letter.encode() * 30 * PAGE)
-    with case.server() as server:
+    with case.server("checkpoint=1") as server:
         with server.mounted("ext4") as guest:
             readers = [Reader(guest, random.Random(seed + n)) for n in (1, 2)]
             for reader in readers:
