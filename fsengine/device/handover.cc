@@ -72,12 +72,7 @@ Result<Stamp> stamp_of(int upper, const std::string& path) {
   const SplitPath split = split_path(path);
   const Fd dir = OVL_TRY(
       open_beneath(upper, std::string(split.dir), O_RDONLY | O_DIRECTORY));
-  struct stat st {};
-  if (::fstatat(dir.get(), std::string(split.name).c_str(), &st,
-                AT_SYMLINK_NOFOLLOW) != 0)
-    return last_error("stat");
-  return Stamp{st.st_ino, static_cast<uint64_t>(st.st_size), st.st_mtim.tv_sec,
-               static_cast<uint32_t>(st.st_mtim.tv_nsec), 0};
+  return stamp_at(dir.get(), std::string(split.name));
 }
 
 // What a path leads to, from the root.

@@ -2,7 +2,6 @@
 #include "fsengine/device/kept_files.h"
 
 #include <fcntl.h>
-#include <sys/stat.h>
 
 #include <cerrno>
 #include <charconv>
@@ -28,14 +27,6 @@ std::optional<Ino> ino_of(const std::string& name) {
   if (error != std::errc() || at != end || name_of(Ino{number}) != name)
     return std::nullopt;  // not one of ours
   return Ino{number};
-}
-
-Result<Stamp> stamp_of(int dir, const std::string& name) {
-  struct stat st {};
-  if (::fstatat(dir, name.c_str(), &st, AT_SYMLINK_NOFOLLOW) != 0)
-    return last_error(name);
-  return Stamp{st.st_ino, static_cast<uint64_t>(st.st_size), st.st_mtim.tv_sec,
-               static_cast<uint32_t>(st.st_mtim.tv_nsec), 0};
 }
 
 }  // namespace
@@ -65,7 +56,7 @@ Status KeptFiles::read() {
     return tl::unexpected(dir.error());
   for (const std::string& name : OVL_TRY(list_names(dir->get()).in(kPath)))
     if (const auto ino = ino_of(name))
-      files_[*ino] = OVL_TRY(stamp_of(dir->get(), name).in(kPath));
+      files_[*ino] = OVL_TRY(stamp_at(dir->get(), name).in(kPath));
   return {};
 }
 
@@ -82,7 +73,7 @@ Status KeptFiles::add(Ino ino, int upper, const std::string& path,
           .in(context));
   const At at{kept.get(), name_of(ino)};
   OVL_TRY(os_.link({dir.get(), std::string(split.name)}, at).in(context));
-  const Stamp stamp = OVL_TRY(stamp_of(kept.get(), at.name).in(kPath));
+  const Stamp stamp = OVL_TRY(stamp_at(kept.get(), at.name).in(kPath));
   files_[ino] = stamp;
   if (stamp.ino != host_ino)
     return fail(ESTALE, context + ": changed by somebody else");

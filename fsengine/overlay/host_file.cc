@@ -68,6 +68,14 @@ uint32_t ctime_tag_of(int64_t sec, uint32_t nsec) {
 // One name needs no walk that could be led astray: the directory was reached
 // beneath the layer's root, and O_NOFOLLOW covers the name. A data-only layer
 // has a path here.
+Result<Stamp> stamp_at(int dir, const std::string& name) {
+  struct stat st {};
+  if (::fstatat(dir, name.c_str(), &st, AT_SYMLINK_NOFOLLOW) != 0)
+    return last_error("stat");
+  return Stamp{st.st_ino, static_cast<uint64_t>(st.st_size), st.st_mtim.tv_sec,
+               static_cast<uint32_t>(st.st_mtim.tv_nsec), 0};
+}
+
 Result<Fd> open_host_file(int dir, const std::string& name) {
   if (name.find('/') != std::string::npos)
     return open_beneath(dir, name, kFlags);

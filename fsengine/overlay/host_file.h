@@ -22,6 +22,10 @@ struct Stamp {
   uint32_t ctime_tag = 0;  // 0: any will do
 };
 
+/// Of `name` in `dir`, whatever it is, with any time of status change. Errors
+/// name the call.
+Result<Stamp> stamp_at(int dir, const std::string& name);
+
 /// A time of last status change in 32 bits, which tell that it is another one;
 /// never 0.
 uint32_t ctime_tag_of(int64_t sec, uint32_t nsec);
