@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //
-// Mutexes whose use clang checks (-Wthread-safety): std::mutex under
-// annotations of its own. g++ ignores the annotations.
+// Mutexes whose use clang checks (-Wthread-safety), under annotations of their
+// own. g++ ignores the annotations.
 #pragma once
 
+#include <pthread.h>
+
 #include <condition_variable>
-#include <mutex>
 #include <shared_mutex>
 
 #if defined(__clang__)
@@ -21,13 +22,24 @@
 
 namespace ovl {
 
+/// Spins for a little while before it sleeps: what most are held for is shorter
+/// than going to sleep and being woken.
 class OVL_THREAD_ATTRIBUTE(capability("mutex")) Mutex {
  public:
-  void lock() OVL_THREAD_ATTRIBUTE(acquire_capability()) { mutex_.lock(); }
-  void unlock() OVL_THREAD_ATTRIBUTE(release_capability()) { mutex_.unlock(); }
+  Mutex() = default;
+  Mutex(const Mutex&) = delete;
+  Mutex& operator=(const Mutex&) = delete;
+  ~Mutex() { ::pthread_mutex_destroy(&mutex_); }
+
+  void lock() OVL_THREAD_ATTRIBUTE(acquire_capability()) {
+    ::pthread_mutex_lock(&mutex_);
+  }
+  void unlock() OVL_THREAD_ATTRIBUTE(release_capability()) {
+    ::pthread_mutex_unlock(&mutex_);
+  }
 
  private:
-  std::mutex mutex_;
+  pthread_mutex_t mutex_ = PTHREAD_ADAPTIVE_MUTEX_INITIALIZER_NP;
 };
 
 class OVL_THREAD_ATTRIBUTE(scoped_lockable) MutexLock {
