@@ -46,14 +46,14 @@ Result<Fd> ensure_dir(Os& os, int parent, const char* name) {
 // from attributes of users.
 template <typename Change>
 Status change_attribute(Os& os, const At& at, Change change) {
-  const Status done = change();
+  Status done = change();
   if (done || done.error().code() != EACCES)
     return done;
   struct stat st {};
   if (::fstatat(at.dir, at.name.c_str(), &st, AT_SYMLINK_NOFOLLOW) != 0)
     return last_error("stat");
   OVL_TRY(os.chmod(at, (st.st_mode & 07777) | S_IWUSR));
-  const Status changed = change();
+  Status changed = change();
   OVL_TRY(os.chmod(at, st.st_mode & 07777));
   return changed;
 }
