@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #pragma once
 
+#include <atomic>
 #include <cerrno>
 #include <cstdint>
 
@@ -10,7 +11,7 @@ namespace ovl {
 
 /// Counts durable operations, and from one of them on does nothing any more,
 /// as if the process had been killed there: what was done stays, what comes
-/// fails.
+/// fails. For any thread.
 class StoppingOs : public EveryOpOs {
  public:
   void stop_at(uint64_t operation) { stop_at_ = operation; }
@@ -33,8 +34,8 @@ class StoppingOs : public EveryOpOs {
     return operation();
   }
 
-  uint64_t count_ = 0;
-  uint64_t stop_at_ = UINT64_MAX;
+  std::atomic<uint64_t> count_ = 0;
+  std::atomic<uint64_t> stop_at_ = UINT64_MAX;
 };
 
 }  // namespace ovl
