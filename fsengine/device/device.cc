@@ -44,6 +44,7 @@ Status Device::create_disk() {
                             .in("workdir: ovl"));
   if (is_started_)
     disk_owner_->start_folding();
+  Places::tell_server(state_dir_.get());
   disk_ = disk_owner_.get();
   background_.wake();
   return {};
@@ -54,6 +55,8 @@ Status Device::start() {
   is_started_ = true;
   if (places_)
     OVL_TRY(places_->own_lock());
+  if (state_dir_.is_open())
+    Places::tell_server(state_dir_.get());
   background_.start();
   if (!disk_owner_)
     return {};

@@ -115,14 +115,24 @@ pid_t lock_holder(const struct stat& st) {
   return 0;
 }
 
-// The lock on upper is the one that is taken anew after a fork.
-tl::unexpected<Error> in_use(const Place& place, const Place& upper) {
-  pid_t pid = lock_holder(upper.st);
-  if (pid <= 0)
-    pid = lock_holder(place.st);
+// Locks on upper and workdir/ovl are taken anew after a fork.
+pid_t server_in(int work, const struct stat& st) {
+  struct stat state {};
+  pid_t pid = 0;
+  if (::fstatat(work, kStateDir, &state, AT_SYMLINK_NOFOLLOW) == 0)
+    pid = lock_holder(state);
+  return pid > 0 ? pid : lock_holder(st);
+}
+
+tl::unexpected<Error> in_use(const Place& place, pid_t pid) {
   const std::string whose =
       pid > 0 ? fmt::format(", process {}", pid) : std::string();
   return fail(EBUSY, place.what + ": in use by another server" + whose);
+}
+
+pid_t holder(const Place& upper, const Place& work) {
+  const pid_t pid = lock_holder(upper.st);
+  return pid > 0 ? pid : server_in(work.fd.get(), work.st);
 }
 
 Status check_owner_policy(const DeviceConfig& config) {
@@ -167,7 +177,7 @@ Result<Places> Places::open(const DeviceConfig& config) {
   Place work = OVL_TRY(open_place("workdir", *config.work, true));
   for (const Place* place : {&work, &upper})
     if (::flock(place->fd.get(), LOCK_EX | LOCK_NB) != 0)
-      return in_use(*place, upper);
+      return in_use(*place, holder(upper, work));
   places.upper_ = std::move(upper.fd);
   places.work_ = std::move(work.fd);
   return places;
@@ -176,7 +186,7 @@ Result<Places> Places::open(const DeviceConfig& config) {
 Result<Fd> Places::lock_work(const std::string& path) {
   Place work = OVL_TRY(open_place("workdir", path, true));
   if (::flock(work.fd.get(), LOCK_EX | LOCK_NB) != 0)
-    return in_use(work, work);
+    return in_use(work, server_in(work.fd.get(), work.st));
   return std::move(work.fd);
 }
 
@@ -184,7 +194,11 @@ Result<pid_t> Places::holder_of(int work) {
   struct stat st {};
   if (::fstat(work, &st) != 0)
     return last_error("stat");
-  return lock_holder(st);
+  return server_in(work, st);
+}
+
+void Places::tell_server(int state_dir) {
+  (void)::flock(state_dir, LOCK_EX | LOCK_NB);
 }
 
 // A lock belongs to the process that took it, until it is taken anew. That of

@@ -30,9 +30,12 @@ class Places {
   /// open. EBUSY when one is at work there.
   static Result<Fd> lock_work(const std::string& path);
 
-  /// Who has locked workdir, open as `work`, and only looks at it: 0 when
-  /// nobody has, or /proc/locks does not show it.
+  /// The server that is at work in workdir, open as `work`, which is only
+  /// looked at: 0 when there is none, or /proc/locks does not show it.
   static Result<pid_t> holder_of(int work);
+  /// Makes this process the one that is told of, after a fork: a lock on
+  /// workdir/ovl, which keeps nobody out.
+  static void tell_server(int state_dir);
 
   /// Makes this process the one that others are told of as using upperdir,
   /// after a fork.

@@ -5,6 +5,7 @@ killed, and settled.
 """
 import os
 import pathlib
+import signal
 import subprocess
 import sys
 import time
@@ -40,6 +41,9 @@ def guest(server, script):
 def test(space):
     lower, upper, work = (space.dir(name) for name in ("lower", "U", "W"))
     (lower / "file").write_text("lower\n")
+    params = (f"lowerdir={lower}", f"upperdir={upper}", f"workdir={work}",
+              "size=+100M",
+              *([] if os.geteuid() == 0 else ["owner=squash"]))
     server = Server(space, f"lowerdir={lower}", f"upperdir={upper}",
                     f"workdir={work}", "size=+100M", "checkpoint=1",
                     *([] if os.geteuid() == 0 else ["owner=squash"]))
@@ -57,6 +61,23 @@ def test(space):
     check(now["upperdir"].startswith("shows all of the device"),
           f"after the end: {now}")
     check("held back" not in now, f"after the end: {now}")
+    forked(space, params, work)
+
+
+def forked(space, params, work):
+    """nbdkit in the background: told is the process that serves."""
+    where = space.fresh("forked")
+    sock, pid = where / "sock", where / "pid"
+    run("nbdkit", "-U", sock, "-P", pid, ovltest.PLUGIN, *params)
+    wait_for(work, "served", lambda now: now["server"] != "none")
+    number = int(pid.read_text())
+    told = status(work)["server"]
+    decode = subprocess.run([OVL, "decode", work], text=True,
+                            capture_output=True)
+    os.kill(number, signal.SIGTERM)
+    check(told == f"process {number}", f"{told}, not {number}")
+    check(f"process {number}" in decode.stderr, f"decode: {decode.stderr}")
+    wait_for(work, "gone", lambda now: now["server"] == "none")
 
 
 def held_back(server, upper, work):
