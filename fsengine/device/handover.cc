@@ -238,8 +238,8 @@ Status Handover::prepare(const Changes& changes, const LiveTree& live,
     is_any_copied |= !is_left;
   }
   for (const auto& [ino, id] : kept_)
-    OVL_TRY(copy_moved(id, decoder.catalog(), view));
-  if (is_any_copied || !kept_.empty())
+    is_any_copied |= OVL_TRY(copy_moved(id, decoder.catalog(), view));
+  if (is_any_copied)
     OVL_TRY(context_.disk.flush());
   return ranges.empty()
              ? Status()
@@ -276,9 +276,15 @@ Status Handover::copy(const ObjectId& id, const Catalog& catalog,
 }
 
 // The place in the file where the next start will look for a block is the one
-// that the new catalog says.
-Status Handover::copy_moved(const ObjectId& id, const Catalog& catalog,
-                            const DiskView& view) {
+// that the new catalog says. True when anything was copied.
+Result<bool> Handover::copy_moved(const ObjectId& id, const Catalog& catalog,
+                                  const DiskView& view) {
+  bool is_any = false;
+  const auto copy = [&](const DiskView::Piece& found, const BlockRange& part) {
+    const bool is_provided = found.where == DiskView::Where::kProvided;
+    is_any |= is_provided;
+    return is_provided ? context_.disk.keep(view, part) : Status();
+  };
   const UpperFiles::Key file = context_.files.find(id);
   for (const BlockRange& range : context_.blocks.blocks_of(file))
     for (uint64_t at = to_int(range.first); at < range.end();) {
@@ -288,16 +294,10 @@ Status Handover::copy_moved(const ObjectId& id, const Catalog& catalog,
           owner.use == Catalog::Use::kContent &&
           (owner.ino != id.ino || owner.file_block != piece.file_block);
       if (has_moved)
-        OVL_TRY(for_each_piece(
-            view, {BlockNo{at}, owner.count},
-            [&](const DiskView::Piece& found, const BlockRange& part) {
-              return found.where == DiskView::Where::kProvided
-                         ? context_.disk.keep(view, part)
-                         : Status();
-            }));
+        OVL_TRY(for_each_piece(view, {BlockNo{at}, owner.count}, copy));
       at += owner.count;
     }
-  return {};
+  return is_any;
 }
 
 Status Handover::provide_base(const ObjectId& id, const DiskView& view,

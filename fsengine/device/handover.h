@@ -72,8 +72,8 @@ class Handover {
   Status start_kept(const Catalog& catalog);
   Result<bool> keep(const ObjectId& id, const LiveTree& live);
   Status copy(const ObjectId& id, const Catalog& catalog, const DiskView& view);
-  Status copy_moved(const ObjectId& id, const Catalog& catalog,
-                    const DiskView& view);
+  Result<bool> copy_moved(const ObjectId& id, const Catalog& catalog,
+                          const DiskView& view);
   Status drop_kept(const Catalog& catalog, std::vector<BlockRange>& ranges);
   Status provide_base(const ObjectId& id, const DiskView& view,
                       std::vector<BlockRange>& ranges);

@@ -87,7 +87,9 @@ Status KeptFiles::remove(Ino ino) {
   auto removed = os_.unlink({dir.get(), name_of(ino)});
   if (!removed && removed.error().code() == ENOENT)
     return {};
-  return std::move(removed).in(kPath);
+  OVL_TRY(std::move(removed).in(kPath));
+  // Else a loss of power might bring it back for another file of that number.
+  return os_.fsync(dir.get()).in(kPath);
 }
 
 Result<Fd> KeptFiles::open(Ino ino) const {

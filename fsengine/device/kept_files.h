@@ -31,6 +31,7 @@ class KeptFiles {
   /// durable when it returns. ESTALE when another one is there; EPERM, EMLINK
   /// and so on when it can have no further name.
   Status add(Ino ino, int upper, const std::string& path, uint64_t host_ino);
+  /// Durable when it returns; no error when there is none.
   Status remove(Ino ino);
 
   /// For any thread. ENOENT when there is none.
