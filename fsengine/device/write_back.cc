@@ -158,7 +158,9 @@ Status Device::bring_upper_up_to_date() {
     config_.report("the whole tree is compared with upperdir: checkpoint: " +
                    done.error().what());
   if (done && *done && checkpointer_->is_settled() && OVL_TRY(is_as_shown())) {
-    OVL_TRY(checkpointer_->give_back_freed().in("workdir: ovl"));
+    if (const auto given = checkpointer_->give_back_freed(); !given)
+      config_.report("workdir: ovl: what the guest has freed stays there: " +
+                     given.error().what());
     return settle();
   }
   OVL_TRY(apply_to_upper());
