@@ -60,13 +60,7 @@ uint64_t first_of(const Kind& kind) {
   return 5 * static_cast<uint64_t>(kind.script) % step_of(kind);
 }
 
-class CheckpointWindow : public ::testing::TestWithParam<Kind> {
- protected:
-  void SetUp() override {
-    if (GetParam().upper == Upper::kFilled && !is_privileged())
-      GTEST_SKIP() << "without privilege there are no checkpoints over upper";
-  }
-};
+class CheckpointWindow : public ::testing::TestWithParam<Kind> {};
 
 TEST_P(CheckpointWindow, WhatComesMeanwhileIsThereAndComesNext) {
   SyncFreeOs host;
