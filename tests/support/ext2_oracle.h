@@ -31,7 +31,7 @@ class Ext2Oracle {
                       &fs_),
           "open");
     if (fs_ != nullptr)
-      compare(root, EXT2_ROOT_INO, EXT2_ROOT_INO, "");
+      compare_from({root, EXT2_ROOT_INO, EXT2_ROOT_INO, ""});
     for (const auto& [node, links] : links_)
       if (links.stated != links.found)
         differ(fmt::format("node {}: {} links stated, {} found", node,
@@ -52,9 +52,26 @@ class Ext2Oracle {
     uint32_t found = 0;
   };
   using Names = std::map<std::string, std::pair<ext2_ino_t, int>>;
+  struct Place {
+    NodeId id;
+    ext2_ino_t ino;
+    ext2_ino_t parent;
+    std::string path;
+  };
 
-  void compare(NodeId id, ext2_ino_t ino, ext2_ino_t parent,
-               const std::string& path) {
+  // A list of what is to come, not recursion: trees are deeper than the stack
+  // of a program that was built for a sanitizer.
+  void compare_from(Place root) {
+    to_come_.push_back(std::move(root));
+    while (!to_come_.empty()) {
+      const Place place = std::move(to_come_.back());
+      to_come_.pop_back();
+      compare(place);
+    }
+  }
+
+  void compare(const Place& place) {
+    const auto& [id, ino, parent, path] = place;
     const Node& node = pool_[id];
     ext2_inode_large inode{};
     check(ext2fs_read_inode_full(fs_, ino, as_inode(inode), sizeof inode),
@@ -144,7 +161,8 @@ class Ext2Oracle {
         differ(path + "/" + name + ": missing");
         continue;
       }
-      compare(entry.node, names[name].first, ino, path + "/" + name);
+      to_come_.push_back(
+          {entry.node, names[name].first, ino, path + "/" + name});
     }
     links_[to_int(id)].found += 1 + subdirectories;
   }
@@ -247,6 +265,7 @@ class Ext2Oracle {
   const NodePool& pool_;
   const Image& image_;
   ext2_filsys fs_ = nullptr;
+  std::vector<Place> to_come_;
   std::map<uint32_t, Links> links_;
   std::vector<std::string> found_;
 };
