@@ -13,6 +13,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -21,11 +22,24 @@
 
 namespace ovl {
 
-/// The byte at `offset` of the content that tests give to `node`.
+/// Eight bytes, the first of them at `offset` / 8 * 8, of the content that
+/// tests give to `node`; little-endian.
+inline uint64_t made_word(NodeId node, uint64_t offset) {
+  return (uint64_t{to_int(node)} << 40 ^ (offset >> 3)) * 0x9e3779b97f4a7c15;
+}
 inline std::byte made_byte(NodeId node, uint64_t offset) {
-  const uint64_t word =
-      (uint64_t{to_int(node)} << 40 ^ (offset >> 3)) * 0x9e3779b97f4a7c15;
-  return static_cast<std::byte>(word >> (offset % 8 * 8) & 0xff);
+  return static_cast<std::byte>(made_word(node, offset) >> (offset % 8 * 8) &
+                                0xff);
+}
+/// Fills `out` with the content from `offset` on.
+inline void make_bytes(NodeId node, uint64_t offset, std::span<std::byte> out) {
+  while (!out.empty()) {
+    const uint64_t word = made_word(node, offset) >> (offset % 8 * 8);
+    const size_t bytes = std::min<size_t>(8 - offset % 8, out.size());
+    std::memcpy(out.data(), &word, bytes);
+    offset += bytes;
+    out = out.subspan(bytes);
+  }
 }
 
 /// The device's bytes [offset, offset + length), content made.
@@ -39,10 +53,11 @@ inline std::vector<std::byte> image_bytes(const NodePool& pool,
     const std::span out = std::span(bytes).subspan(done, part.length);
     if (part.kind == Segment::Kind::kMetadata)
       image.read_metadata(offset + done, out);
-    if (part.kind == Segment::Kind::kFile)
-      for (uint64_t i = 0; i < part.length; ++i)
-        if (part.file_offset + i < pool[part.node].size)
-          out[i] = made_byte(part.node, part.file_offset + i);
+    const uint64_t size =
+        part.kind == Segment::Kind::kFile ? pool[part.node].size : 0;
+    if (size > part.file_offset)
+      make_bytes(part.node, part.file_offset,
+                 out.first(std::min(part.length, size - part.file_offset)));
     done += part.length;
   }
   return bytes;
