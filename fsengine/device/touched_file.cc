@@ -10,6 +10,7 @@
 #include <optional>
 #include <span>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include <xxhash.h>
@@ -132,11 +133,13 @@ Status TouchedFile::open() {
     return {};
   Touched touched;
   const uint64_t end = OVL_TRY(read_batches(state_dir_, touched));
-  fd_ = OVL_TRY(os_.open_file({state_dir_, kName}, O_RDWR | O_CREAT, 0600));
-  OVL_TRY(os_.ftruncate(fd_.get(), end));
-  OVL_TRY(copy_onto_itself(os_, fd_.get(), 0, end));
+  Fd fd = OVL_TRY(os_.open_file({state_dir_, kName}, O_RDWR | O_CREAT, 0600));
+  OVL_TRY(os_.ftruncate(fd.get(), end));
+  OVL_TRY(copy_onto_itself(os_, fd.get(), 0, end));
+  OVL_TRY(os_.fsync(state_dir_));
+  fd_ = std::move(fd);
   end_ = end;
-  return os_.fsync(state_dir_);
+  return {};
 }
 
 Status TouchedFile::append(const Touched& touched) {
