@@ -39,6 +39,11 @@ size_t first_piece(std::string_view path) {
 
 }  // namespace
 
+bool leads_nowhere(const Error& error) {
+  return error.code() == ENOENT || error.code() == ENOTDIR ||
+         error.code() == ELOOP;
+}
+
 Result<Fd> open_beneath(int root, std::string_view path, int flags,
                         Submounts submounts) {
   const std::string_view whole = path;

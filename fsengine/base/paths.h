@@ -24,6 +24,9 @@ enum class Submounts { kRefuse, kEnter };
 Result<Fd> open_beneath(int root, std::string_view path, int flags,
                         Submounts submounts = Submounts::kRefuse);
 
+/// Does an error of opening tell that nothing is at the path?
+bool leads_nowhere(const Error& error);
+
 /// A path that names an open file of ours, for calls that take only paths.
 std::string own_fd_path(int fd);
 /// The same for a name in an open directory; the name is not followed.

@@ -65,7 +65,21 @@ Checkpointer::Checkpointer(Context context)
         const ReaderLock lock(live_mutex_);
         return live_ ? live_->path(id) : "";
       },
-      [this](Ino ino) { return kept_.open(ino); });
+      [this](const ObjectId& id, uint64_t ino) {
+        return open_elsewhere(id, ino);
+      });
+}
+
+// The kept ones have names of their own until all is done.
+Result<Fd> Checkpointer::open_elsewhere(const ObjectId& id, uint64_t ino) {
+  auto kept = kept_.open(id.ino, ino);
+  if (kept || kept.error().code() != ESTALE)
+    return kept;
+  const ReaderLock lock(live_mutex_);
+  const std::string path = live_ ? live_->path(id) : "";
+  if (path.empty() || !half_published_)
+    return kept;
+  return half_published_->open(context_.upper, path, ino);
 }
 
 bool Checkpointer::is_possible(const Stack& stack,
@@ -378,10 +392,14 @@ Status Checkpointer::begin_publishing(const Pending& pending) {
 Result<Changes> Checkpointer::publish_pending() {
   {
     const WriterLock lock(context_.files.quiet());
-    handover_.begin(pending_->changes);
+    OVL_TRY(tell_where_files_go());
     OVL_TRY(publish_steps());
     OVL_TRY(set_mark(pending_->mark, Phase::kWriting));
-    OVL_TRY(tell_readers());
+    OVL_TRY(handover_.finish(pending_->changes, *live_, decoder_->catalog()));
+  }
+  {
+    const WriterLock lock(live_mutex_);
+    half_published_.reset();
   }
   applied_ = pending_->mark.applied;
   const Pending done = std::move(*pending_);
@@ -392,6 +410,21 @@ Result<Changes> Checkpointer::publish_pending() {
   return done.changes;
 }
 
+// Before anything goes there: readers find files on their way, and where an
+// attempt that failed has left them.
+Status Checkpointer::tell_where_files_go() {
+  OVL_TRY(handover_.begin(pending_->changes, decoder_->catalog()));
+  if (half_published_)
+    return {};
+  Fd staging = OVL_TRY(open_staging(context_.os, context_.state_dir));
+  const WriterLock lock(live_mutex_);
+  live_->apply(pending_->changes);
+  for (const LivePlan::Placed& placed : pending_->placed)
+    live_->set_standing(placed.id, placed.standing);
+  half_published_.emplace(pending_->steps, std::move(staging));
+  return {};
+}
+
 // An attempt that failed may have left a mark that says it was done.
 Status Checkpointer::publish_steps() {
   if (pending_->steps.empty())
@@ -400,16 +433,6 @@ Status Checkpointer::publish_steps() {
   const Fd staging = OVL_TRY(open_staging(context_.os, context_.state_dir));
   return publish(context_.os, context_.upper, staging.get(), pending_->steps,
                  &context_.unrepresentable);
-}
-
-Status Checkpointer::tell_readers() {
-  if (!std::exchange(pending_->is_in_live, true)) {
-    const WriterLock lock(live_mutex_);
-    live_->apply(pending_->changes);
-    for (const LivePlan::Placed& placed : pending_->placed)
-      live_->set_standing(placed.id, placed.standing);
-  }
-  return handover_.finish(pending_->changes, *live_, decoder_->catalog());
 }
 
 // Those that the guest removed are forgotten.

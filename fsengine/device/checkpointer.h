@@ -14,6 +14,7 @@
 #include "fsengine/device/absent_objects.h"
 #include "fsengine/device/copies_ahead.h"
 #include "fsengine/device/freed_blocks.h"
+#include "fsengine/device/half_published.h"
 #include "fsengine/device/handover.h"
 #include "fsengine/device/lower_parts.h"
 #include "fsengine/device/shared_content.h"
@@ -119,7 +120,6 @@ class Checkpointer {
     std::vector<LivePlan::Placed> placed;
     std::set<Ino> left_out;  // of what is new
     MarkState mark;
-    bool is_in_live = false;
   };
 
   Status prepare();
@@ -143,8 +143,9 @@ class Checkpointer {
                       MarkState& mark);
   Status begin_publishing(const Pending& pending);
   Result<Changes> publish_pending();
+  Result<Fd> open_elsewhere(const ObjectId& id, uint64_t ino);
+  Status tell_where_files_go();
   Status publish_steps();
-  Status tell_readers();
   Status finish_pending();
   Status keep_absent(const std::set<Ino>& left_out, const Changes& changes);
   void place(LivePlan plan, const UpperStage& stage, Pending& pending) const;
@@ -154,9 +155,10 @@ class Checkpointer {
   const BaseState base_;
   std::unique_ptr<Decoder> decoder_;
   bool must_note_all_ = true;  // the decoder knows of no write
-  // Readers look for paths in it while it does not change.
+  // Readers look for files by these while they do not change.
   SharedMutex live_mutex_;
   std::unique_ptr<LiveTree> live_;
+  std::optional<HalfPublished> half_published_;  // live_ is ahead of upper
   // Files of upper that are not as the catalog has them.
   struct Stranger {
     FileStamp found;

@@ -12,7 +12,8 @@
 //   before the mark   a file of upper's that the layout has blocks in, and that
 //                     is going to change or go: its blocks are provided from
 //                     now on, by the same file; one that has lost its names
-//                     while the guest has it open gets a name in kept/
+//                     while the guest has it open gets a name in kept/, and so
+//                     does one that will be made anew, until that is done
 //   publishing        readers go on: see upper_files.cc
 //   after it          blocks of files that changed are looked up in the new
 //                     catalog; what the guest has closed leaves kept/; then
@@ -51,6 +52,12 @@ bool is_file(const ObjectId& id) {
 
 bool changes_bytes(const ObjectChange& change) {
   return change.kind == ObjectChange::Kind::kGone || change.content.has_value();
+}
+
+// In use without a name; or made anew, and readers need the bytes where they
+// were until that is known.
+bool must_be_kept(const ObjectChange& change) {
+  return change.is_kept || (change.content && change.content->has_moved_blocks);
 }
 
 // Of a link: one that is immutable, or has very many names.
@@ -232,7 +239,8 @@ Status Handover::prepare(const Changes& changes, const LiveTree& live,
     if (!is_file(change.id) || !changes_bytes(change) ||
         live.standing(change.id).ino == 0)
       continue;
-    const bool is_left = !change.is_kept || OVL_TRY(keep(change.id, live));
+    const bool is_left =
+        !must_be_kept(change) || OVL_TRY(keep(change.id, live));
     OVL_TRY(is_left ? provide_base(change.id, view, ranges)
                     : copy(change.id, decoder.catalog(), view));
     is_any_copied |= !is_left;
@@ -319,10 +327,32 @@ Status Handover::provide_base(const ObjectId& id, const DiskView& view,
   return {};
 }
 
-void Handover::begin(const Changes& changes) {
-  for (const ObjectChange& change : changes.objects)
-    if (is_file(change.id))
-      context_.files.expect_change(change.id, changes_bytes(change));
+// What is gone has no place from which it could be read half way.
+Status Handover::begin(const Changes& changes, const Catalog& catalog) {
+  std::vector<BlockRange> ranges;
+  for (const ObjectChange& change : changes.objects) {
+    if (!is_file(change.id))
+      continue;
+    context_.files.expect_change(change.id, changes_bytes(change));
+    if (change.kind != ObjectChange::Kind::kGone || is_kept(change.id))
+      continue;
+    add_blocks_of(context_.files.find(change.id), ranges);
+    context_.files.forget(change.id);
+  }
+  for (const BlockRange& range : ranges)
+    OVL_TRY(resolve(range, catalog));
+  return {};
+}
+
+bool Handover::is_kept(const ObjectId& id) const {
+  const auto kept = kept_.find(id.ino);
+  return kept != kept_.end() && kept->second == id;
+}
+
+void Handover::add_blocks_of(UpperFiles::Key file,
+                             std::vector<BlockRange>& ranges) const {
+  const std::vector<BlockRange> blocks = context_.blocks.blocks_of(file);
+  ranges.insert(ranges.end(), blocks.begin(), blocks.end());
 }
 
 // The files first: blocks may have gone from one to another.
@@ -336,8 +366,7 @@ Status Handover::finish(const Changes& changes, const LiveTree& live,
     OVL_TRY(look_at(change, live));
     const bool is_same = context_.files.find(change.id) == before;
     if (before != kNoNode && (!is_same || loses_blocks(change)))
-      for (const BlockRange& range : context_.blocks.blocks_of(before))
-        ranges.push_back(range);
+      add_blocks_of(before, ranges);
   }
   OVL_TRY(drop_kept(catalog, ranges));
   for (const BlockRange& range : ranges)
@@ -357,9 +386,7 @@ Status Handover::drop_kept(const Catalog& catalog,
     if (is_it && !inode.has_names())
       continue;
     if (known != kept_.end() && !is_it) {
-      const UpperFiles::Key file = context_.files.find(known->second);
-      for (const BlockRange& range : context_.blocks.blocks_of(file))
-        ranges.push_back(range);
+      add_blocks_of(context_.files.find(known->second), ranges);
       context_.files.forget(known->second);
     }
     if (known != kept_.end())
@@ -371,8 +398,7 @@ Status Handover::drop_kept(const Catalog& catalog,
 
 Status Handover::look_at(const ObjectChange& change, const LiveTree& live) {
   if (live.standing(change.id).ino == 0) {
-    const auto kept = kept_.find(change.id.ino);
-    if (kept != kept_.end() && kept->second == change.id)
+    if (is_kept(change.id))
       context_.files.set(change.id, context_.kept.files().at(change.id.ino));
     else
       context_.files.forget(change.id);

@@ -48,9 +48,9 @@ class Handover {
   Status prepare(const Changes& changes, const LiveTree& live,
                  const Decoder& decoder, const DiskView& view);
 
-  /// Around publishing, while files.quiet() is held. finish() REQUIRES that
-  /// `live` is as upper is then.
-  void begin(const Changes& changes);
+  /// Around publishing, while files.quiet() is held: `catalog` has `changes`.
+  /// finish() REQUIRES that `live` is as upper is then.
+  Status begin(const Changes& changes, const Catalog& catalog);
   Status finish(const Changes& changes, const LiveTree& live,
                 const Catalog& catalog);
 
@@ -69,6 +69,7 @@ class Handover {
             const Tree& now);
   NodeId upper_node(const ObjectId& id) const;
   bool is_uppers(const DiskView::Piece& piece, BlockNo first) const;
+  bool is_kept(const ObjectId& id) const;
   Status start_kept(const Catalog& catalog);
   Result<bool> keep(const ObjectId& id, const LiveTree& live);
   Status copy(const ObjectId& id, const Catalog& catalog, const DiskView& view);
@@ -79,6 +80,8 @@ class Handover {
                       std::vector<BlockRange>& ranges);
   Status look_at(const ObjectChange& change, const LiveTree& live);
   Status resolve(const BlockRange& range, const Catalog& catalog);
+  void add_blocks_of(UpperFiles::Key file,
+                     std::vector<BlockRange>& ranges) const;
   Status add_parts(const ObjectChange& change, const Decoder& decoder,
                    const DiskView& view, std::vector<FilePart>& parts) const;
   Status add_tail(const std::vector<FilePart>& tail, uint64_t size,

@@ -92,9 +92,9 @@ Status KeptFiles::remove(Ino ino) {
   return os_.fsync(dir.get()).in(kPath);
 }
 
-Result<Fd> KeptFiles::open(Ino ino) const {
-  const Fd dir = OVL_TRY(open_directory());
-  return open_host_file(dir.get(), name_of(ino)).in(kPath);
+Result<Fd> KeptFiles::open(Ino ino, uint64_t host_ino) const {
+  return open_known_file(state_dir_, join_path(kName, name_of(ino)), host_ino)
+      .in("workdir: ovl");
 }
 
 }  // namespace ovl

@@ -34,8 +34,8 @@ class KeptFiles {
   /// Durable when it returns; no error when there is none.
   Status remove(Ino ino);
 
-  /// For any thread. ENOENT when there is none.
-  Result<Fd> open(Ino ino) const;
+  /// For any thread. ESTALE when there is none that is `host_ino`.
+  Result<Fd> open(Ino ino, uint64_t host_ino) const;
 
  private:
   Result<Fd> open_directory() const;

@@ -11,40 +11,21 @@
 //                                      else changed upper: ESTALE
 //
 // A file without names that the guest has open is found in kept_files.cc's
-// directory, where it is before its last name goes.
+// directory, where it is before its last name goes; one that a checkpoint takes
+// elsewhere by half_published.cc, however far that has come.
 //
 // After ESTALE a reader waits until no checkpoint is changing upper, and begins
 // again with the look-up of the block: it may be of another file since. When
 // that does not help either, somebody else did it.
 #include "fsengine/device/upper_files.h"
 
-#include <fcntl.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
 
-#include "fsengine/base/paths.h"
-
 namespace ovl {
 namespace {
-
-bool leads_nowhere(const Error& error) {
-  return error.code() == ENOENT || error.code() == ENOTDIR ||
-         error.code() == ELOOP;
-}
-
-tl::unexpected<Error> is_another(const std::string& place) {
-  return fail(ESTALE, place + ": changed by somebody else");
-}
-
-Result<bool> is_file(int fd, uint64_t ino) {
-  struct stat st {};
-  if (::fstat(fd, &st) != 0)
-    return last_error("fstat");
-  return S_ISREG(st.st_mode) && st.st_ino == ino;
-}
 
 // A file that is being made shorter may end anywhere.
 Status read_what_is_there(int fd, uint64_t offset, std::span<std::byte> out) {
@@ -127,26 +108,15 @@ std::string UpperFiles::place_of(const ObjectId& id) const {
                       : "upperdir: " + path;
 }
 
-Result<Fd> UpperFiles::open_path(const std::string& path) const {
-  const SplitPath split = split_path(path);
-  const Fd dir = OVL_TRY(
-      open_beneath(upper_, std::string(split.dir), O_RDONLY | O_DIRECTORY));
-  return open_host_file(dir.get(), std::string(split.name));
-}
-
 Result<Fd> UpperFiles::open_by_path(const Known& known) const {
   const std::string path = path_of_(known.id);
-  auto file = path.empty() ? open_kept_(known.id.ino) : open_path(path);
-  // A checkpoint may have come half way.
-  if (!file && !path.empty() && leads_nowhere(file.error()))
-    if (auto kept = open_kept_(known.id.ino))
-      file = std::move(kept);
-  if (!file)
-    return fail(leads_nowhere(file.error()) ? ESTALE : file.error().code(),
-                place_of(known.id) + ": " + file.error().what());
-  if (!OVL_TRY(is_file(file->get(), known.stamp.ino).in(place_of(known.id))))
-    return is_another(place_of(known.id));
-  return file;
+  const uint64_t ino = known.stamp.ino;
+  auto file = path.empty() ? open_elsewhere_(known.id, ino)
+                           : open_known_file(upper_, path, ino);
+  if (!file && !path.empty() && file.error().code() == ESTALE)
+    if (auto elsewhere = open_elsewhere_(known.id, ino))
+      file = std::move(elsewhere);
+  return std::move(file).in([&] { return place_of(known.id); });
 }
 
 // The process may have used up its descriptors for something else.
@@ -181,7 +151,7 @@ Status UpperFiles::read(Key key, uint64_t offset, std::span<std::byte> out) {
   if (since)
     return {};
   if (since.error().code() == ESTALE)
-    return is_another(place_of(now.id));
+    return fail(ESTALE, place_of(now.id) + ": changed by somebody else");
   return tl::unexpected(since.error().in(place_of(now.id)));
 }
 

@@ -30,13 +30,14 @@ class UpperFiles {
   /// `upper` outlives it.
   explicit UpperFiles(int upper) : upper_(upper) {}
 
-  /// A file that has no path any more, but that the guest has open.
-  using OpenKept = std::function<Result<Fd>(Ino)>;
+  /// A file that is not at its path, or has none: the guest has it open, or a
+  /// checkpoint is taking it there. ESTALE when that is not so.
+  using OpenElsewhere = std::function<Result<Fd>(const ObjectId&, uint64_t)>;
 
   /// REQUIRES: called once, before anything is known.
-  void find_by(PathOf path_of, OpenKept open_kept) {
+  void find_by(PathOf path_of, OpenElsewhere open_elsewhere) {
     path_of_ = std::move(path_of);
-    open_kept_ = std::move(open_kept);
+    open_elsewhere_ = std::move(open_elsewhere);
   }
 
   /// Fills `out`, with zeros past the end. ESTALE when the file is not what it
@@ -78,12 +79,11 @@ class UpperFiles {
   Result<Known> known(Key key) const;
   Result<Handle> open(Key key, const Known& known);
   Result<Fd> open_by_path(const Known& known) const;
-  Result<Fd> open_path(const std::string& path) const;
   std::string place_of(const ObjectId& id) const;
 
   const int upper_;
   PathOf path_of_;
-  OpenKept open_kept_;
+  OpenElsewhere open_elsewhere_;
   SharedMutex quiet_;
   mutable SharedMutex known_mutex_;
   std::unordered_map<Key, Known> known_ OVL_GUARDED_BY(known_mutex_);

@@ -85,6 +85,24 @@ Result<Fd> open_host_file(int dir, const std::string& name) {
   return file;
 }
 
+Result<Fd> open_known_file(int root, const std::string& path, uint64_t ino) {
+  const auto is_another = [] {
+    return fail(ESTALE, "changed by somebody else");
+  };
+  const SplitPath split = split_path(path);
+  auto dir = open_beneath(root, split.dir, O_RDONLY | O_DIRECTORY);
+  auto file = dir ? open_host_file(dir->get(), std::string(split.name))
+                  : std::move(dir);
+  if (!file)
+    return leads_nowhere(file.error()) ? is_another() : std::move(file);
+  struct stat st {};
+  if (::fstat(file->get(), &st) != 0)
+    return last_error("fstat");
+  if (!S_ISREG(st.st_mode) || st.st_ino != ino)
+    return is_another();
+  return file;
+}
+
 // Looked at after the read, so that bytes of a changed file are never passed
 // on.
 Result<Since> read_host_file(int fd, const Stamp& stamp, uint64_t offset,

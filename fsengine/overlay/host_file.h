@@ -41,6 +41,10 @@ enum class Since {
 /// saw is not looked at before it is read. Errors name the call.
 Result<Fd> open_host_file(int dir, const std::string& name);
 
+/// The same for the inode `ino` at a path beneath `root`. ESTALE when nothing
+/// is there, or anything but that regular file.
+Result<Fd> open_known_file(int root, const std::string& path, uint64_t ino);
+
 /// Called before a read has to wait for the host.
 using BeforeWait = std::function<void()>;
 

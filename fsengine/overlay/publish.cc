@@ -85,12 +85,6 @@ Result<Located> locate(int upper, const std::string& path) {
                  {fd, path.empty() ? "." : std::string(split.name)}};
 }
 
-// The path was there before later steps, and is none any more.
-bool leads_nowhere(const Error& error) {
-  return error.code() == ENOENT || error.code() == ENOTDIR ||
-         error.code() == ELOOP;
-}
-
 // Under one of the paths it may be another, or nothing.
 Status unlock(Os& os, int upper, const UnlockStep& step) {
   const auto place = locate(upper, step.path);
