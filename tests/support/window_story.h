@@ -91,8 +91,8 @@ class WindowStory : public CheckpointStory {
       EXPECT_TRUE(done.value_or(false));
       must(guest_failure_);
       finish_requests();
-      check_device(history_.acknowledged());
     }
+    check_device(history_.acknowledged());
     return !was_stopped;
   }
   /// The same, with a kill as soon as the guest's step was answered.
