@@ -54,8 +54,9 @@ set_up() {
     "$repo/tools/install-deps.sh"
     step "Building $build/ovl.so"
     (cd "$repo" && cmake --preset default >/dev/null &&
-      cmake --build --preset default --target ovl_plugin treedump nbd_guest)
+      cmake --build --preset default --target ovl_plugin ovl treedump nbd_guest)
   fi
+  ovl=$build/ovl
   treedump=$build/tests/treedump
   nbd_guest=$build/tests/nbd_guest
 }
@@ -160,6 +161,22 @@ stop_nbdkit() {
   echo "   exited after $(seconds "$start") s"
 }
 
+# $1: a file that the guest has made, $2: when it began to.
+watch_upper() {
+  step "Upper follows: it has what the guest has committed, every 5 seconds or" \
+    "so, while nbdkit serves"
+  local attempt
+  for attempt in {1..300}; do
+    [[ -e U/$1 ]] && break
+    kill -0 "$nbdkit" 2>/dev/null || die "nbdkit ended"
+    ((attempt < 300)) || die "upper has not got $1 in 30 seconds"
+    sleep 0.1
+  done
+  echo "   U/$1 is there after $(seconds "$2") s:"
+  show cat "U/$1"
+  show "$ovl" status W
+}
+
 # $3: "owners, " where they are compared, too.
 compare() {
   step "Comparing $1 with $2, completely: names, types, modes, $3times," \
@@ -251,6 +268,10 @@ demo_with_root() {
   mount_device
   look_around
   change_things
+  local changed
+  changed=$(date +%s.%N)
+  show sync -f mnt
+  watch_upper srv/www/index.html "$changed"
   step "What the guest last sees, in full (this reads every file)"
   dump_mount guest
   echo "   $(wc -l <guest) objects"
@@ -319,7 +340,10 @@ demo_without_root() {
   hide_unreadable
   make_changes user
   start_nbdkit size=+4G userxattr=yes owner=squash
+  local changed
+  changed=$(date +%s.%N)
   change_things_rootless
+  watch_upper srv/www/index.html "$changed"
   step "What the guest last sees, in full (this reads every file)"
   guest dump --no-owner >guest
   echo "   $(wc -l <guest) objects"
@@ -341,7 +365,7 @@ demo_as_other_user() {
   copies=$(mktemp -d -p "${OVL_DEMO_DIR:-/var/tmp}" ovl-demo-tools.XXXXXX)
   mkdir -p "$copies"/{tools,build/tests}
   cp "$repo/tools/demo.sh" "$copies/tools/"
-  cp "$build/ovl.so" "$copies/build/"
+  cp "$build/ovl.so" "$ovl" "$copies/build/"
   cp "$treedump" "$nbd_guest" "$copies/build/tests/"
   chmod -R go=u-w "$copies"
   local status=0
