@@ -25,8 +25,10 @@ fi
 
 export OVL_CRASH_STRIDE="${OVL_CRASH_STRIDE:-2}"
 tools/install-deps.sh
+# Another clone of the same code finds what this one compiled.
 if command -v ccache >/dev/null; then
   export CMAKE_CXX_COMPILER_LAUNCHER=ccache
+  export CCACHE_BASEDIR="${CCACHE_BASEDIR:-$PWD}" CCACHE_NOHASHDIR=1
 fi
 echo "== configure and build"
 cmake --preset default "${suite[@]}"
