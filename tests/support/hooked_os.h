@@ -38,7 +38,7 @@ class HookedOs : public EveryOpOs {
     unwatch();
     hook_ = {};
     count_ = 0;
-    stop_at_ = UINT64_MAX;
+    stop_at_ = fail_from_ = UINT64_MAX;
     is_full_ = false;
   }
 
@@ -48,6 +48,8 @@ class HookedOs : public EveryOpOs {
   /// From that operation on nothing is done any more, as by a kill.
   void stop_at(uint64_t operation) { stop_at_ = operation; }
   bool is_stopped() const { return count_ >= stop_at_; }
+  /// From that operation of the watched thread on, its own fail.
+  void fail_from(uint64_t operation) { fail_from_ = operation; }
   /// The host's disk has no room for the next write of another thread.
   void fill_up() { is_full_ = true; }
 
@@ -62,9 +64,14 @@ class HookedOs : public EveryOpOs {
   bool is_watched() const { return std::this_thread::get_id() == watched_; }
 
   Status carry_out(const Operation& operation) override {
-    if (is_watched())
+    bool has_failed = false;
+    if (is_watched()) {
+      has_failed = watched_count_ >= fail_from_;
       hook_(watched_count_++);
+    }
     const std::lock_guard lock(mutex_);
+    if (has_failed)
+      return system_error(EDQUOT, "failed");
     if (count_++ >= stop_at_)
       return fail(EIO, "stopped");
     return operation();
@@ -73,6 +80,7 @@ class HookedOs : public EveryOpOs {
   Hook hook_;
   std::atomic<std::thread::id> watched_;
   uint64_t watched_count_ = 0;
+  uint64_t fail_from_ = UINT64_MAX;
   std::atomic<bool> is_full_ = false;
   std::mutex mutex_;
   std::atomic<uint64_t> count_ = 0;

@@ -72,18 +72,9 @@ class WindowStory : public CheckpointStory {
   /// The checkpoint, the guest's step in it, and a kill at an operation of
   /// either; the guest does the rest afterwards. Says whether all was done.
   bool run(uint64_t step_at, uint64_t stop_at = UINT64_MAX) {
-    if (kind_.server == Server::kNew)
-      open_anew();
-    step_at_ = step_at;
-    os_.reset();
-    os_.watch([this](uint64_t operation) { before_operation(operation); });
+    prepare_run(step_at);
     os_.stop_at(stop_at);
-    const auto done = world.device().checkpoint_now();
-    os_.unwatch();
-    side_.finish();
-    EXPECT_EQ(readers_.finish(), "");
-    counts.operations = os_.watched_count();
-    counts.all = os_.count();
+    const auto done = checkpoint_watched();
     const bool was_stopped = os_.is_stopped();
     os_.reset();
     if (!was_stopped) {
@@ -100,7 +91,24 @@ class WindowStory : public CheckpointStory {
     is_killed_then_ = true;
     return run(step_at);
   }
+  /// The checkpoint's operations fail from one on, and the guest's do not.
+  void run_failing(uint64_t step_at, uint64_t fail_from) {
+    prepare_run(step_at);
+    os_.fail_from(fail_from);
+    EXPECT_FALSE(checkpoint_watched());
+    os_.reset();
+    check_device(history_.acknowledged());
+  }
   Counts counts;
+
+  /// After run_failing(). A sync of the log that failed is for ever, and the
+  /// guest may have been told so.
+  void check_error() {
+    if (guest_failure_ && world.device().flush())
+      go_on();
+    else
+      check_kill();
+  }
 
   /// The guest and the server go on.
   void check_going_on() {
@@ -140,6 +148,23 @@ class WindowStory : public CheckpointStory {
 
  private:
   using Requests = JournaledGuest::Requests;
+
+  void prepare_run(uint64_t step_at) {
+    if (kind_.server == Server::kNew)
+      open_anew();
+    step_at_ = step_at;
+    os_.reset();
+  }
+  Result<bool> checkpoint_watched() {
+    os_.watch([this](uint64_t operation) { before_operation(operation); });
+    auto done = world.device().checkpoint_now();
+    os_.unwatch();
+    side_.finish();
+    EXPECT_EQ(readers_.finish(), "");
+    counts.operations = os_.watched_count();
+    counts.all = os_.count();
+    return done;
+  }
 
   // Blocks in a row, which only a layer has.
   void make_wide() {

@@ -116,6 +116,36 @@ INSTANTIATE_TEST_SUITE_P(
                       Kind{Upper::kFilled, Script::kOverwrite, Pace::kAtOnce}),
     [](const auto& param) { return name_of(param.param); });
 
+class CheckpointWindowError : public CheckpointWindow {};
+
+TEST_P(CheckpointWindowError, CostsNothing) {
+  SyncFreeOs host;
+  HookedOs os(host);
+  uint64_t operations = UINT64_MAX;
+  for (uint64_t step = 1; step < operations; step += 23 * stride()) {
+    WindowStory whole(os, GetParam());
+    ASSERT_TRUE(whole.run(step));
+    operations = whole.counts.operations;
+    for (uint64_t at = step % 11; at < operations; at += 11 * stride()) {
+      SCOPED_TRACE("the guest's step before operation " + std::to_string(step) +
+                   ", errors from " + std::to_string(at) + " on");
+      WindowStory story(os, GetParam());
+      story.run_failing(step, at);
+      story.check_error();
+      ASSERT_FALSE(HasFailure());
+    }
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(
+    Guest, CheckpointWindowError,
+    ::testing::Values(Kind{Upper::kEmpty, Script::kAll, Pace::kAtOnce},
+                      Kind{Upper::kFilled, Script::kFold, Pace::kAtOnce},
+                      Kind{Upper::kFilled, Script::kAll, Pace::kAtOnce,
+                           Server::kNew},
+                      Kind{Upper::kFilled, Script::kAll, Pace::kOneEach}),
+    [](const auto& param) { return name_of(param.param); });
+
 // Calls `stop` with some of the guest's steps, and for each with some of the
 // operations behind it, of the checkpoint or of the guest.
 template <typename Count, typename Stop>
