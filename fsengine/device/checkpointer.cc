@@ -106,7 +106,7 @@ Result<bool> Checkpointer::run(Position flushed) {
   const auto mode = read_mode(*view, context_.image.uuid());
   is_clean_ = mode && *mode == FsMode::kClean;
   if (view->last() == applied_) {
-    OVL_TRY(check_strangers({}));
+    OVL_TRY(strangers_.check({}, *live_));
     OVL_TRY(copies_.remove_all());
     return true;
   }
@@ -153,7 +153,7 @@ Result<std::optional<Checkpointer::Planned>> Checkpointer::decode(
   }
   if (!changes)
     return tl::unexpected(changes.error());
-  OVL_TRY(check_strangers(*changes));
+  OVL_TRY(strangers_.check(*changes, *live_));
   return OVL_TRY(plan(std::move(*changes)));
 }
 
@@ -208,33 +208,12 @@ Status Checkpointer::take_upper_object(const ObjectId& id, const Node& node) {
   if (!node.is_regular())
     return {};
   const CatalogInode inode = OVL_TRY(decoder_->catalog().inode(id.ino));
-  const FileStamp found{node.size, node.mtime_sec, node.mtime_nsec};
-  const FileStamp kept{inode.size, inode.mtime_sec, inode.mtime_nsec};
-  if (is_as_left(found, kept))
+  const bool is_stranger =
+      strangers_.add_if(id, {node.size, node.mtime_sec, node.mtime_nsec},
+                        {inode.size, inode.mtime_sec, inode.mtime_nsec});
+  if (!is_stranger)
     handover_.know(id, node);
-  else
-    strangers_[id] = {found, kept};
   return {};
-}
-
-// A copy of the guest's file as it is to become is as good as ours.
-Status Checkpointer::check_strangers(const Changes& changes) const {
-  std::map<ObjectId, Stranger> left = strangers_;
-  for (const ObjectChange& change : changes.objects) {
-    const auto at = left.find(change.id);
-    if (at == left.end() || change.kind == ObjectChange::Kind::kGone)
-      continue;
-    const auto& [found, kept] = at->second;
-    const FileStamp now{change.content ? change.content->size : kept.size,
-                        change.attributes.mtime_sec,
-                        change.attributes.mtime_nsec};
-    if (is_as_left(found, now))
-      left.erase(at);
-  }
-  if (left.empty())
-    return {};
-  return fail(ESTALE, "upperdir: " + live_->path(left.begin()->first) +
-                          ": changed by somebody else");
 }
 
 NodeId Checkpointer::node_of(const ObjectId& id) const {

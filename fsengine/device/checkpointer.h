@@ -18,6 +18,7 @@
 #include "fsengine/device/handover.h"
 #include "fsengine/device/lower_parts.h"
 #include "fsengine/device/shared_content.h"
+#include "fsengine/device/strangers.h"
 #include "fsengine/device/touched_file.h"
 #include "fsengine/overlay/live_plan.h"
 #include "fsengine/overlay/live_tree.h"
@@ -128,7 +129,6 @@ class Checkpointer {
   Status start_live();
   Status find_standings();
   Status take_upper_object(const ObjectId& id, const Node& node);
-  Status check_strangers(const Changes& changes) const;
   NodeId node_of(const ObjectId& id) const;
   ObjectId id_of(NodeId node) const;
   Status start_decoder(const MarkState& mark);
@@ -159,12 +159,7 @@ class Checkpointer {
   SharedMutex live_mutex_;
   std::unique_ptr<LiveTree> live_;
   std::optional<HalfPublished> half_published_;  // live_ is ahead of upper
-  // Files of upper that are not as the catalog has them.
-  struct Stranger {
-    FileStamp found;
-    FileStamp kept;
-  };
-  std::map<ObjectId, Stranger> strangers_;
+  Strangers strangers_;
   bool has_standings_ = false;  // live_ knows where its objects stand
   KeptFiles kept_;
   Handover handover_;

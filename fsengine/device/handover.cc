@@ -34,13 +34,13 @@
 #include <sys/stat.h>
 
 #include <algorithm>
-#include <array>
 #include <cerrno>
 #include <cstdint>
 #include <string>
 #include <string_view>
 
 #include "fsengine/base/paths.h"
+#include "fsengine/device/written_parts.h"
 #include "fsengine/overlay/upper_plan.h"
 
 namespace ovl {
@@ -102,35 +102,6 @@ std::vector<BlockRange> joined(std::vector<BlockRange> ranges) {
     else
       out.push_back(range);
   return out;
-}
-
-// The part of a run of a file that lies in blocks [first, end) of it.
-std::optional<MapRun> part_of(const MapRun& run, uint64_t first, uint64_t end) {
-  const uint64_t from = std::max<uint64_t>(run.file_block, first);
-  const uint64_t to =
-      std::min<uint64_t>(uint64_t{run.file_block} + run.count, end);
-  if (from >= to || run.kind != RunKind::kData)
-    return std::nullopt;
-  const auto skipped = static_cast<uint32_t>(from - run.file_block);
-  return MapRun{static_cast<uint32_t>(from), static_cast<uint32_t>(to - from),
-                run.device + skipped, run.kind};
-}
-
-// Data of a file in blocks [first, end) of it, in order.
-std::vector<MapRun> data_in(const Mapping& mapping, uint64_t first,
-                            uint64_t end) {
-  std::vector<MapRun> runs;
-  for (const MapRun& run : runs_from(mapping, first)) {
-    if (run.file_block >= end)
-      break;
-    if (const auto part = part_of(run, first, end))
-      runs.push_back(*part);
-  }
-  return runs;
-}
-
-std::vector<MapRun> all_data(const Mapping& mapping) {
-  return data_in(mapping, 0, UINT64_MAX);
 }
 
 // Calls `visit` with each piece of a range, and where it is.
@@ -436,9 +407,7 @@ Status Handover::hand_over(const Changes& changes, const LiveTree& live,
         change.kind == ObjectChange::Kind::kGone ||
         live.standing(change.id).ino == 0)
       continue;
-    std::vector<FilePart> parts;
-    OVL_TRY(add_parts(change, decoder, view, parts));
-    for (const FilePart& part : parts) {
+    for (const FilePart& part : OVL_TRY(written_parts(change, decoder, view))) {
       context_.blocks.set(part.blocks, file, part.file_block);
       ranges.push_back(part.blocks);
     }
@@ -446,66 +415,6 @@ Status Handover::hand_over(const Changes& changes, const LiveTree& live,
   if (ranges.empty())
     return {};
   return context_.disk.provide(view, joined(std::move(ranges)));
-}
-
-Status Handover::add_parts(const ObjectChange& change, const Decoder& decoder,
-                           const DiskView& view,
-                           std::vector<FilePart>& parts) const {
-  const Mapping mapping = OVL_TRY(decoder.catalog().mapping(change.id.ino));
-  const uint64_t whole = change.content->size / kBlockSize;
-  for (const FileRange& changed : change.content->changed) {
-    if (changed.is_hole)
-      continue;
-    for (const MapRun& run :
-         data_in(mapping, changed.first, changed.first + changed.count)) {
-      const uint64_t count =
-          whole > run.file_block
-              ? std::min<uint64_t>(run.count, whole - run.file_block)
-              : 0;
-      if (count > 0)
-        add_written({{run.block(), count}, run.file_block}, decoder, view,
-                    parts);
-      if (count < run.count && run.file_block + count == whole) {
-        std::vector<FilePart> tail;
-        add_written({{BlockNo{run.device + count}, 1}, whole}, decoder, view,
-                    tail);
-        OVL_TRY(add_tail(tail, change.content->size, view, parts));
-      }
-    }
-  }
-  return {};
-}
-
-// Upper has zeros behind the end.
-Status Handover::add_tail(const std::vector<FilePart>& tail, uint64_t size,
-                          const DiskView& view,
-                          std::vector<FilePart>& parts) const {
-  std::array<std::byte, kBlockSize> bytes;
-  for (const FilePart& part : tail) {
-    OVL_TRY(view.read(to_int(part.blocks.first) * kBlockSize, bytes));
-    if (std::all_of(bytes.begin() + ptrdiff_t(size % kBlockSize), bytes.end(),
-                    [](std::byte byte) { return byte == std::byte{0}; }))
-      parts.push_back(part);
-  }
-  return {};
-}
-
-// What of a part log or store have as it is committed.
-void Handover::add_written(const FilePart& part, const Decoder& decoder,
-                           const DiskView& view, std::vector<FilePart>& parts) {
-  using Where = DiskView::Where;
-  const uint64_t begin = to_int(part.blocks.first);
-  for (uint64_t at = begin; at < part.blocks.end();) {
-    const DiskView::Piece piece =
-        view.piece_at(BlockNo{at}, part.blocks.end() - at);
-    const uint64_t in_place = decoder.blocks_in_place(BlockNo{at}, piece.count);
-    const bool is_written =
-        piece.where == Where::kLog || piece.where == Where::kStore;
-    if (is_written && in_place > 0)
-      parts.push_back(
-          {{BlockNo{at}, in_place}, part.file_block + (at - begin)});
-    at += std::max<uint64_t>(in_place, 1);
-  }
 }
 
 }  // namespace ovl

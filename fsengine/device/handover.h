@@ -59,12 +59,6 @@ class Handover {
                    const Decoder& decoder, const DiskView& view);
 
  private:
-  // Blocks of the device, and where a file has them.
-  struct FilePart {
-    BlockRange blocks;
-    uint64_t file_block = 0;
-  };
-
   void find(const ObjectId& id, const CatalogInode& inode, const LiveTree& live,
             const Tree& now);
   NodeId upper_node(const ObjectId& id) const;
@@ -82,12 +76,6 @@ class Handover {
   Status resolve(const BlockRange& range, const Catalog& catalog);
   void add_blocks_of(UpperFiles::Key file,
                      std::vector<BlockRange>& ranges) const;
-  Status add_parts(const ObjectChange& change, const Decoder& decoder,
-                   const DiskView& view, std::vector<FilePart>& parts) const;
-  Status add_tail(const std::vector<FilePart>& tail, uint64_t size,
-                  const DiskView& view, std::vector<FilePart>& parts) const;
-  static void add_written(const FilePart& part, const Decoder& decoder,
-                          const DiskView& view, std::vector<FilePart>& parts);
 
   const Context context_;
   std::map<Ino, ObjectId> kept_;  // of what context_.kept has

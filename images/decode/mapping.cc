@@ -40,6 +40,19 @@ void append(Mapping& mapping, const MapRun& run) {
   mapping.push_back(run);
 }
 
+// The part of a run that lies in blocks [first, end) of its file.
+std::optional<MapRun> data_part(const MapRun& run, uint64_t first,
+                                uint64_t end) {
+  const uint64_t from = std::max<uint64_t>(run.file_block, first);
+  const uint64_t to =
+      std::min<uint64_t>(uint64_t{run.file_block} + run.count, end);
+  if (from >= to || run.kind != RunKind::kData)
+    return std::nullopt;
+  const auto skipped = static_cast<uint32_t>(from - run.file_block);
+  return MapRun{static_cast<uint32_t>(from), static_cast<uint32_t>(to - from),
+                run.device + skipped, run.kind};
+}
+
 class MappingReader {
  public:
   MappingReader(const BlockSource& device, const RunVisitor& visit)
@@ -191,6 +204,21 @@ std::span<const MapRun> runs_from(const Mapping& mapping, uint64_t file_block) {
     return uint64_t{run.file_block} + run.count <= file_block;
   };
   return {std::partition_point(mapping.begin(), maps, ends_before), maps};
+}
+
+Mapping data_in(const Mapping& mapping, uint64_t first, uint64_t end) {
+  Mapping runs;
+  for (const MapRun& run : runs_from(mapping, first)) {
+    if (run.file_block >= end)
+      break;
+    if (const auto part = data_part(run, first, end))
+      runs.push_back(*part);
+  }
+  return runs;
+}
+
+Mapping all_data(const Mapping& mapping) {
+  return data_in(mapping, 0, UINT64_MAX);
 }
 
 std::optional<BlockNo> data_block(const Mapping& mapping, uint64_t file_block) {

@@ -41,6 +41,10 @@ using Mapping = std::vector<MapRun>;
 /// O(log runs).
 std::span<const MapRun> runs_from(const Mapping& mapping, uint64_t file_block);
 
+/// Data in blocks [first, end) of the file, in order. O(log runs + result).
+Mapping data_in(const Mapping& mapping, uint64_t first, uint64_t end);
+Mapping all_data(const Mapping& mapping);
+
 /// Where block `file_block` is, if it has data. O(log runs).
 std::optional<BlockNo> data_block(const Mapping& mapping, uint64_t file_block);
 
