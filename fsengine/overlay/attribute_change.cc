@@ -2,13 +2,16 @@
 //
 // Order matters: chown strips set-id bits and capabilities, so the owner comes
 // first, then mode and extended attributes, and the time when nothing else
-// will touch the object.
+// will touch the object. Of extended attributes those come first without which
+// overlayfs would show another tree: a file system may have room for few.
 #include "fsengine/overlay/attribute_change.h"
 
 #include <fcntl.h>
 #include <sys/stat.h>
 
 #include <cerrno>
+
+#include "fsengine/overlay/host_object.h"
 
 namespace ovl {
 namespace {
@@ -103,11 +106,50 @@ Status remove_xattrs(Os& os, const At& at, const AttributeChange& change) {
   return {};
 }
 
+// The largest attribute that the tree does not depend on; "" when there is
+// none. Access control lists stay: without one, others might get at a file.
+Result<std::string> most_dispensable(const At& at) {
+  const XattrSet xattrs = OVL_TRY(read_host_xattrs(at.dir, at.name));
+  std::string name;
+  size_t most = 0;
+  for (const Xattr& xattr : xattrs)
+    if (!makes_the_tree(xattr.name) && !xattr.name.starts_with("system.") &&
+        xattr.value.size() >= most) {
+      name = xattr.name;
+      most = xattr.value.size();
+    }
+  return name;
+}
+
+bool lacks_room(const Status& done) {
+  return !done &&
+         (done.error().code() == ENOSPC || done.error().code() == E2BIG);
+}
+
+// An attribute that the tree depends on takes the room of the guest's.
+Status add_to_tree(Os& os, const At& at, const Xattr& xattr,
+                   const AttributeLimits& limits) {
+  Status done = os.set_xattr(at, xattr.name, xattr.value);
+  while (lacks_room(done) && limits.policy != nullptr) {
+    const std::string other = OVL_TRY(most_dispensable(at));
+    if (other.empty() ||
+        !limits.policy->leave_out(at, limits.path(), other, done.error()))
+      break;
+    OVL_TRY(os.remove_xattr(at, other));
+    done = os.set_xattr(at, xattr.name, xattr.value);
+  }
+  return done;
+}
+
 Status add_xattrs(Os& os, const At& at, const AttributeChange& change,
                   const AttributeLimits& limits) {
   for (const Xattr& xattr : change.set)
-    OVL_TRY(unless_left_out(os.set_xattr(at, xattr.name, xattr.value), at,
-                            xattr.name, limits));
+    if (makes_the_tree(xattr.name))
+      OVL_TRY(add_to_tree(os, at, xattr, limits));
+  for (const Xattr& xattr : change.set)
+    if (!makes_the_tree(xattr.name))
+      OVL_TRY(unless_left_out(os.set_xattr(at, xattr.name, xattr.value), at,
+                              xattr.name, limits));
   return {};
 }
 

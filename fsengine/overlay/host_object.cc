@@ -61,24 +61,6 @@ ssize_t list_xattrs(int dir, const std::string& name, char* names,
   return ::llistxattr(own_fd_path(dir, name).c_str(), names, size);
 }
 
-Result<XattrSet> read_xattrs(int dir, const std::string& name) {
-  char names[kMaxXattrBytes];
-  const ssize_t size = list_xattrs(dir, name, names, sizeof(names));
-  if (size == 0 || (size < 0 && (errno == EOPNOTSUPP || errno == ENODATA)))
-    return XattrSet{};
-  if (size < 0)
-    return last_error("listxattr");
-  const std::string path = own_fd_path(dir, name);
-  XattrSet set;
-  for (const char* at = names; at < names + size;
-       at += std::string_view(at).size() + 1) {
-    if (is_carried_xattr(at))
-      set.push_back({at, OVL_TRY(read_xattr(path, at))});
-  }
-  std::ranges::sort(set, {}, &Xattr::name);
-  return set;
-}
-
 Result<std::string> read_target(int dir, const std::string& name) {
   char target[PATH_MAX];
   const ssize_t n = ::readlinkat(dir, name.c_str(), target, sizeof(target));
@@ -191,6 +173,24 @@ LayerObject stand_in(const struct statx& st) {
 
 }  // namespace
 
+Result<XattrSet> read_host_xattrs(int dir, const std::string& name) {
+  char names[kMaxXattrBytes];
+  const ssize_t size = list_xattrs(dir, name, names, sizeof(names));
+  if (size == 0 || (size < 0 && (errno == EOPNOTSUPP || errno == ENODATA)))
+    return XattrSet{};
+  if (size < 0)
+    return last_error("listxattr");
+  const std::string path = own_fd_path(dir, name);
+  XattrSet set;
+  for (const char* at = names; at < names + size;
+       at += std::string_view(at).size() + 1) {
+    if (is_carried_xattr(at))
+      set.push_back({at, OVL_TRY(read_xattr(path, at))});
+  }
+  std::ranges::sort(set, {}, &Xattr::name);
+  return set;
+}
+
 Result<LayerObject> read_host_object(int dir, const std::string& name) {
   struct statx st {};
   if (::statx(dir, name.c_str(), AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT,
@@ -201,7 +201,7 @@ Result<LayerObject> read_host_object(int dir, const std::string& name) {
   object.name = name;
   if (hidden)
     return object;
-  object.xattrs = OVL_TRY(read_xattrs(dir, name));
+  object.xattrs = OVL_TRY(read_host_xattrs(dir, name));
   if (S_ISLNK(object.mode))
     object.target = OVL_TRY(read_target(dir, name));
   if (S_ISREG(object.mode) && may_have_holes(st, object.xattrs))

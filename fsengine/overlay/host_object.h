@@ -13,4 +13,8 @@ namespace ovl {
 /// is not looked into: see LayerObject. Errors name the call, not the path.
 Result<LayerObject> read_host_object(int dir, const std::string& name);
 
+/// The extended attributes of a name, sorted: those that a guest may be shown,
+/// by their stored names.
+Result<XattrSet> read_host_xattrs(int dir, const std::string& name);
+
 }  // namespace ovl

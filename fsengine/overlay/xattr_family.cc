@@ -16,6 +16,14 @@ std::string overlay_xattr(XattrFamily family, std::string_view what) {
   return std::string(prefix(family)) + std::string(what);
 }
 
+bool makes_the_tree(std::string_view stored) {
+  for (const XattrFamily family : {XattrFamily::kTrusted, XattrFamily::kUser})
+    for (const char* what : {"opaque", "redirect", "metacopy"})
+      if (stored == overlay_xattr(family, what))
+        return true;
+  return false;
+}
+
 std::optional<std::string> guest_xattr_name(XattrFamily family,
                                             std::string_view stored) {
   if (!stored.starts_with(prefix(family)))
