@@ -7,8 +7,9 @@ import random
 import shutil
 
 from dir_stream import DirStream
-from feature_case import Case, check_untouched, fill, refused, states_of
-from ovltest import check, run
+from feature_case import (SECONDS, Case, check_untouched, fill, refused,
+                          states_of, sync)
+from ovltest import check, run, wait_until
 from treecmp import dump_dir
 
 
@@ -51,6 +52,29 @@ def whiteout_after_rename(space):
               not any(kinds.values()), f"left in upper: {kinds}")
         seen = dump_dir(guest)
     case.check_end(seen)
+
+
+def renamed_directory_stays_merged_where_attributes_fill_it(space):
+    """ext4 has no room for the redirect then, but for one of the guest's."""
+    case = Case(space)
+    name = "D" * 200
+    fill(case.lower, f"{name}/x")
+    large = b"l" * 3990
+    with case.server("redirect_dir=on") as server:
+        with server.mounted() as guest:
+            os.setxattr(guest / name, "user.large", large)
+            os.setxattr(guest / name, "user.small", b"s")
+            case.settle(guest)
+            (guest / name).rename(guest / "E")
+            sync(guest)
+            wait_until(lambda: (case.upper / "E").exists(), SECONDS, "E")
+            wait_until(lambda: "user.large cannot be there" in server.log(),
+                       SECONDS, "what is said of it")
+            check(os.getxattr(guest / "E", "user.large") == large, "in guest")
+    case.expect_upper({name: "w", "E": "d redirect"})
+    with case.overlay() as mount:
+        check(os.listdir(mount / "E") == ["x"], "it is not merged any more")
+        check(os.listxattr(mount / "E") == ["user.small"], "attributes")
 
 
 def unlink_and_rmdir_of_merged_lower_and_upper_objects(space):
