@@ -65,6 +65,25 @@ TEST_P(CheckpointOneError, CostsNothing) {
     ASSERT_FALSE(::testing::Test::HasFailure());
   }
 }
+// The last checkpoint, and all that settles the device; then the next run.
+TEST_P(CheckpointOneError, AtTheEndCostsNothing) {
+  StoppingOs os;
+  const StoppedStory::Kind kind = kind_for(GetParam());
+  bool has_failed = true;
+  for (uint64_t at = crash_start(); has_failed; at += crash_stride()) {
+    SCOPED_TRACE("failed at " + std::to_string(at));
+    StoppedStory story(os, kind);
+    os.reset();
+    os.fail_at(at, GetParam());
+    (void)story.world.device().write_back();
+    has_failed = os.count() > at;
+    os.reset();
+    story.restart();
+    story.check_end();
+    ASSERT_FALSE(::testing::Test::HasFailure());
+  }
+}
+
 INSTANTIATE_TEST_SUITE_P(Host, CheckpointOneError,
                          ::testing::Values(EIO, ENOSPC, EDQUOT, EPERM),
                          [](const auto& code) {
