@@ -396,11 +396,13 @@ Status Checkpointer::tell_where_files_go() {
   if (half_published_)
     return {};
   Fd staging = OVL_TRY(open_staging(context_.os, context_.state_dir));
+  auto half = std::make_unique<const HalfPublished>(pending_->steps,
+                                                    std::move(staging));
   const WriterLock lock(live_mutex_);
   live_->apply(pending_->changes);
   for (const LivePlan::Placed& placed : pending_->placed)
     live_->set_standing(placed.id, placed.standing);
-  half_published_.emplace(pending_->steps, std::move(staging));
+  half_published_ = std::move(half);
   return {};
 }
 

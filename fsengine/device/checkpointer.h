@@ -158,7 +158,7 @@ class Checkpointer {
   // Readers look for files by these while they do not change.
   SharedMutex live_mutex_;
   std::unique_ptr<LiveTree> live_;
-  std::optional<HalfPublished> half_published_;  // live_ is ahead of upper
+  std::unique_ptr<const HalfPublished> half_published_;  // live_ is ahead
   Strangers strangers_;
   bool has_standings_ = false;  // live_ knows where its objects stand
   KeptFiles kept_;
