@@ -72,6 +72,7 @@ Status KeptFiles::add(Ino ino, int upper, const std::string& path,
       open_beneath(upper, std::string(split.dir), O_RDONLY | O_DIRECTORY)
           .in(context));
   const At at{kept.get(), name_of(ino)};
+  files_[ino] = {};  // whatever comes of it
   OVL_TRY(os_.link({dir.get(), std::string(split.name)}, at).in(context));
   const Stamp stamp = OVL_TRY(stamp_at(kept.get(), at.name).in(kPath));
   files_[ino] = stamp;
@@ -80,16 +81,22 @@ Status KeptFiles::add(Ino ino, int upper, const std::string& path,
   return os_.fsync(kept.get()).in(kPath);
 }
 
+// Known until it is gone for sure.
 Status KeptFiles::remove(Ino ino) {
-  if (files_.erase(ino) == 0)
+  if (!files_.contains(ino))
     return {};
-  const Fd dir = OVL_TRY(open_directory());
-  auto removed = os_.unlink({dir.get(), name_of(ino)});
-  if (!removed && removed.error().code() == ENOENT)
-    return {};
-  OVL_TRY(std::move(removed).in(kPath));
-  // Else a loss of power might bring it back for another file of that number.
-  return os_.fsync(dir.get()).in(kPath);
+  const auto dir = open_directory();
+  if (dir) {
+    auto removed = os_.unlink({dir->get(), name_of(ino)});
+    if (!removed && removed.error().code() != ENOENT)
+      return std::move(removed).in(kPath);
+    // Else a loss of power might bring it back for another file of that number.
+    OVL_TRY(os_.fsync(dir->get()).in(kPath));
+  } else if (dir.error().code() != ENOENT) {
+    return tl::unexpected(dir.error());
+  }
+  files_.erase(ino);
+  return {};
 }
 
 Result<Fd> KeptFiles::open(Ino ino, uint64_t host_ino) const {

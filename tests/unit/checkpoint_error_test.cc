@@ -14,6 +14,7 @@
 #include "tests/support/crash_stride.h"
 #include "tests/support/descriptor_limit.h"
 #include "tests/support/stopped_story.h"
+#include "tests/support/window_script.h"
 
 namespace ovl {
 namespace {
@@ -170,15 +171,58 @@ Status add_many_files(GuestFs& fs) {
   return {};
 }
 
-// As defragmentation does: each becomes another file of upper's.
+// As defragmentation does: it becomes another file of upper's.
+Status swap_blocks(GuestFs& fs, const std::string& path) {
+  const Ino ino = OVL_TRY(fs.lookup(path));
+  GuestInode inode = OVL_TRY(fs.read_inode(ino));
+  std::swap(inode.fields.i_block[0], inode.fields.i_block[1]);
+  return fs.write_inode(ino, inode);
+}
+
 Status move_blocks(GuestFs& fs) {
-  for (int i = 0; i < kManyFiles; ++i) {
-    const Ino ino = OVL_TRY(fs.lookup(many_path(i)));
-    GuestInode inode = OVL_TRY(fs.read_inode(ino));
-    std::swap(inode.fields.i_block[0], inode.fields.i_block[1]);
-    OVL_TRY(fs.write_inode(ino, inode));
-  }
+  for (int i = 0; i < kManyFiles; ++i)
+    OVL_TRY(swap_blocks(fs, many_path(i)));
   return {};
+}
+
+// Both get a further name, and then one of them has its blocks elsewhere.
+Status need_old_files(GuestFs& fs) {
+  OVL_TRY(swap_blocks(fs, "plain"));
+  return fs.unlink_in_use("stale");
+}
+
+// One of them is closed, and others take its place.
+Status need_others(GuestFs& fs) {
+  OVL_TRY(close_held(fs));
+  OVL_TRY(swap_blocks(fs, "kept/inner"));
+  return fs.unlink_in_use("plain");
+}
+
+void check_kept(StoppedStory& story) {
+  ASSERT_THAT(blocks_in_error(story.world.device()), IsEmpty());
+  story.checkpoint();
+  for (int server = 0; server < 2; ++server) {
+    ASSERT_THAT(CheckpointWorld::difference(story.after, story.world.shown()),
+                IsEmpty());
+    ASSERT_EQ(story.world.merged(), story.after);
+    story.restart();
+  }
+}
+
+TEST(CheckpointError, OnceWhereOldFilesAreNeededCostsNothing) {
+  StoppingOs os;
+  const StoppedStory::Kind kind{add_files, need_old_files};
+  const uint64_t operations = StoppedStory(os, kind).stop_at(UINT64_MAX);
+  for (uint64_t at = crash_start(); at < operations; at += crash_stride()) {
+    SCOPED_TRACE("failed at " + std::to_string(at));
+    StoppedStory story(os, kind);
+    story.fail_at(at, EIO);
+    check_kept(story);
+    story.work(need_others);
+    story.fail_at(at, EIO);
+    check_kept(story);
+    ASSERT_FALSE(::testing::Test::HasFailure());
+  }
 }
 
 // Fewer descriptors than files that are made anew: they cannot all be read by
