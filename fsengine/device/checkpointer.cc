@@ -386,6 +386,7 @@ Result<Changes> Checkpointer::publish_pending() {
   strangers_.clear();
   OVL_TRY(keep_absent(done.left_out, done.changes));
   OVL_TRY(finish_pending());
+  OVL_TRY(handover_.remove_unneeded());
   return done.changes;
 }
 

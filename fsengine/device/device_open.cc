@@ -61,7 +61,7 @@ Device::Device(DeviceConfig config, Os& os)
       family_(family_of(config_)),
       redirect_dir_(family_ == XattrFamily::kTrusted &&
                     config_.redirect_dir.value_or(kernel_follows_redirects())),
-      unrepresentable_(config_.unrepresentable, is_privileged(),
+      unrepresentable_(config_.unrepresentable, is_privileged(), family_,
                        config_.report),
       background_([this] { work_in_background(); },
                   config_.work ? config_.checkpoint : std::nullopt) {}

@@ -13,6 +13,7 @@
 // somewhere else.
 #include "fsengine/device/half_published.h"
 
+#include <cerrno>
 #include <string_view>
 #include <utility>
 
@@ -20,6 +21,13 @@
 #include "fsengine/overlay/host_file.h"
 
 namespace ovl {
+namespace {
+
+bool is_another(const Result<Fd>& file) {
+  return !file && file.error().code() == ESTALE;
+}
+
+}  // namespace
 
 HalfPublished::HalfPublished(const PublishPlan& plan, Fd staging)
     : staging_(std::move(staging)) {
@@ -33,16 +41,17 @@ HalfPublished::HalfPublished(const PublishPlan& plan, Fd staging)
 Result<Fd> HalfPublished::open(int upper, const std::string& path,
                                uint64_t ino) const {
   const auto placed = longest_placed(path);
-  if (placed != staged_.end()) {
-    const std::string rest = path.substr(placed->first.size());
-    const auto before = before_.find(placed->second);
-    if (before != before_.end())
-      if (auto file = open_known_file(upper, before->second + rest, ino))
-        return file;
-    if (auto file = open_known_file(staging_.get(), placed->second + rest, ino))
+  if (placed == staged_.end())
+    return open_known_file(upper, path, ino);
+  const std::string rest = path.substr(placed->first.size());
+  const auto before = before_.find(placed->second);
+  if (before != before_.end()) {
+    auto file = open_known_file(upper, before->second + rest, ino);
+    if (!is_another(file))
       return file;
   }
-  return open_known_file(upper, path, ino);
+  auto file = open_known_file(staging_.get(), placed->second + rest, ino);
+  return is_another(file) ? open_known_file(upper, path, ino) : std::move(file);
 }
 
 HalfPublished::Paths::const_iterator HalfPublished::longest_placed(

@@ -217,7 +217,8 @@ Status Handover::prepare(const Changes& changes, const LiveTree& live,
     is_any_copied |= !is_left;
   }
   for (const auto& [ino, id] : kept_)
-    is_any_copied |= OVL_TRY(copy_moved(id, decoder.catalog(), view));
+    if (!OVL_TRY(decoder.catalog().inode(ino)).has_names())
+      is_any_copied |= OVL_TRY(copy_moved(id, decoder.catalog(), view));
   if (is_any_copied)
     OVL_TRY(context_.disk.flush());
   return ranges.empty()
@@ -233,6 +234,8 @@ Result<bool> Handover::keep(const ObjectId& id, const LiveTree& live) {
       (upper_node(id) != kNoNode || !context_.blocks.blocks_of(file).empty());
   if (!has_bytes)
     return true;
+  kept_.erase(id.ino);
+  to_remove_.erase(id.ino);
   const Status kept = context_.kept.add(id.ino, context_.upper, live.path(id),
                                         live.standing(id).ino);
   if (!kept && is_refused(kept.error()))
@@ -298,20 +301,28 @@ Status Handover::provide_base(const ObjectId& id, const DiskView& view,
   return {};
 }
 
-// What is gone has no place from which it could be read half way.
+// What is gone has no place from which it could be read half way. What another
+// file has taken of it finish() looks up: that file may not be known yet.
 Status Handover::begin(const Changes& changes, const Catalog& catalog) {
-  std::vector<BlockRange> ranges;
   for (const ObjectChange& change : changes.objects) {
     if (!is_file(change.id))
       continue;
     context_.files.expect_change(change.id, changes_bytes(change));
-    if (change.kind != ObjectChange::Kind::kGone || is_kept(change.id))
-      continue;
-    add_blocks_of(context_.files.find(change.id), ranges);
-    context_.files.forget(change.id);
+    if (change.kind == ObjectChange::Kind::kGone && !is_kept(change.id))
+      OVL_TRY(free_blocks_of(context_.files.find(change.id), catalog));
   }
-  for (const BlockRange& range : ranges)
-    OVL_TRY(resolve(range, catalog));
+  return {};
+}
+
+Status Handover::free_blocks_of(UpperFiles::Key file, const Catalog& catalog) {
+  for (const BlockRange& range : context_.blocks.blocks_of(file))
+    for (uint64_t at = to_int(range.first); at < range.end();) {
+      const Catalog::Owner owner =
+          catalog.owner_of(BlockNo{at}, range.end() - at);
+      if (owner.use == Catalog::Use::kFree)
+        context_.blocks.set({BlockNo{at}, owner.count}, kNoNode, 0);
+      at += owner.count;
+    }
   return {};
 }
 
@@ -320,16 +331,15 @@ bool Handover::is_kept(const ObjectId& id) const {
   return kept != kept_.end() && kept->second == id;
 }
 
-void Handover::add_blocks_of(UpperFiles::Key file,
-                             std::vector<BlockRange>& ranges) const {
+void Handover::must_resolve(UpperFiles::Key file) {
   const std::vector<BlockRange> blocks = context_.blocks.blocks_of(file);
-  ranges.insert(ranges.end(), blocks.begin(), blocks.end());
+  to_resolve_.insert(to_resolve_.end(), blocks.begin(), blocks.end());
 }
 
-// The files first: blocks may have gone from one to another.
+// The files first: blocks may have gone from one to another. After an error the
+// next call resolves what this one has found.
 Status Handover::finish(const Changes& changes, const LiveTree& live,
                         const Catalog& catalog) {
-  std::vector<BlockRange> ranges;
   for (const ObjectChange& change : changes.objects) {
     if (!is_file(change.id))
       continue;
@@ -337,19 +347,18 @@ Status Handover::finish(const Changes& changes, const LiveTree& live,
     OVL_TRY(look_at(change, live));
     const bool is_same = context_.files.find(change.id) == before;
     if (before != kNoNode && (!is_same || loses_blocks(change)))
-      add_blocks_of(before, ranges);
+      must_resolve(before);
   }
-  OVL_TRY(drop_kept(catalog, ranges));
-  for (const BlockRange& range : ranges)
+  OVL_TRY(find_unneeded(catalog));
+  for (const BlockRange& range : to_resolve_)
     OVL_TRY(resolve(range, catalog));
+  to_resolve_.clear();
   return {};
 }
 
 // What the guest has closed, or given a name again.
-Status Handover::drop_kept(const Catalog& catalog,
-                           std::vector<BlockRange>& ranges) {
-  const std::map<Ino, Stamp> files = context_.kept.files();
-  for (const auto& [ino, stamp] : files) {
+Status Handover::find_unneeded(const Catalog& catalog) {
+  for (const auto& [ino, stamp] : context_.kept.files()) {
     const auto known = kept_.find(ino);
     const CatalogInode inode = OVL_TRY(catalog.inode(ino));
     const bool is_it = known != kept_.end() && !inode.is_free() &&
@@ -357,20 +366,28 @@ Status Handover::drop_kept(const Catalog& catalog,
     if (is_it && !inode.has_names())
       continue;
     if (known != kept_.end() && !is_it) {
-      add_blocks_of(context_.files.find(known->second), ranges);
+      must_resolve(context_.files.find(known->second));
       context_.files.forget(known->second);
     }
     if (known != kept_.end())
       kept_.erase(known);
-    OVL_TRY(context_.kept.remove(ino));
+    to_remove_.insert(ino);
   }
+  return {};
+}
+
+Status Handover::remove_unneeded() {
+  OVL_TRY(context_.kept.remove(to_remove_));
+  to_remove_.clear();
   return {};
 }
 
 Status Handover::look_at(const ObjectChange& change, const LiveTree& live) {
   if (live.standing(change.id).ino == 0) {
-    if (is_kept(change.id))
-      context_.files.set(change.id, context_.kept.files().at(change.id.ino));
+    const auto& kept = context_.kept.files();
+    const auto at = kept.find(change.id.ino);
+    if (is_kept(change.id) && at != kept.end())
+      context_.files.set(change.id, at->second);
     else
       context_.files.forget(change.id);
     return {};

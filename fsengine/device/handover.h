@@ -3,6 +3,7 @@
 
 #include <functional>
 #include <map>
+#include <set>
 #include <vector>
 
 #include "fsengine/base/change.h"
@@ -54,6 +55,10 @@ class Handover {
   Status finish(const Changes& changes, const LiveTree& live,
                 const Catalog& catalog);
 
+  /// Files that were kept until finish() are not any more. After an error to be
+  /// called again.
+  Status remove_unneeded();
+
   /// What upper has got of `view` leaves log and store.
   Status hand_over(const Changes& changes, const LiveTree& live,
                    const Decoder& decoder, const DiskView& view);
@@ -69,16 +74,18 @@ class Handover {
   Status copy(const ObjectId& id, const Catalog& catalog, const DiskView& view);
   Result<bool> copy_moved(const ObjectId& id, const Catalog& catalog,
                           const DiskView& view);
-  Status drop_kept(const Catalog& catalog, std::vector<BlockRange>& ranges);
   Status provide_base(const ObjectId& id, const DiskView& view,
                       std::vector<BlockRange>& ranges);
   Status look_at(const ObjectChange& change, const LiveTree& live);
   Status resolve(const BlockRange& range, const Catalog& catalog);
-  void add_blocks_of(UpperFiles::Key file,
-                     std::vector<BlockRange>& ranges) const;
+  Status free_blocks_of(UpperFiles::Key file, const Catalog& catalog);
+  void must_resolve(UpperFiles::Key file);
+  Status find_unneeded(const Catalog& catalog);
 
   const Context context_;
   std::map<Ino, ObjectId> kept_;  // of what context_.kept has
+  std::set<Ino> to_remove_;       // from there
+  std::vector<BlockRange> to_resolve_;
 };
 
 }  // namespace ovl

@@ -3,6 +3,7 @@
 
 #include <fcntl.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <charconv>
 #include <optional>
@@ -64,7 +65,7 @@ Status KeptFiles::read() {
 // of no use any more.
 Status KeptFiles::add(Ino ino, int upper, const std::string& path,
                       uint64_t host_ino) {
-  OVL_TRY(remove(ino));
+  OVL_TRY(remove({ino}));
   const Fd kept = OVL_TRY(make_directory());
   const SplitPath split = split_path(path);
   const std::string context = "upperdir: " + path;
@@ -81,21 +82,22 @@ Status KeptFiles::add(Ino ino, int upper, const std::string& path,
   return os_.fsync(kept.get()).in(kPath);
 }
 
-// Known until it is gone for sure.
-Status KeptFiles::remove(Ino ino) {
-  if (!files_.contains(ino))
+// Known until they are gone for sure: a loss of power might bring one back for
+// another file of that number.
+Status KeptFiles::remove(const std::set<Ino>& inodes) {
+  const bool is_any = std::ranges::any_of(
+      inodes, [this](Ino ino) { return files_.contains(ino); });
+  if (!is_any)
     return {};
-  const auto dir = open_directory();
-  if (dir) {
-    auto removed = os_.unlink({dir->get(), name_of(ino)});
+  const Fd dir = OVL_TRY(make_directory());
+  for (const Ino ino : inodes) {
+    auto removed = os_.unlink({dir.get(), name_of(ino)});
     if (!removed && removed.error().code() != ENOENT)
       return std::move(removed).in(kPath);
-    // Else a loss of power might bring it back for another file of that number.
-    OVL_TRY(os_.fsync(dir->get()).in(kPath));
-  } else if (dir.error().code() != ENOENT) {
-    return tl::unexpected(dir.error());
   }
-  files_.erase(ino);
+  OVL_TRY(os_.fsync(dir.get()).in(kPath));
+  for (const Ino ino : inodes)
+    files_.erase(ino);
   return {};
 }
 

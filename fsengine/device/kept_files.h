@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <map>
+#include <set>
 #include <string>
 
 #include "fsengine/base/fd.h"
@@ -31,8 +32,8 @@ class KeptFiles {
   /// durable when it returns. ESTALE when another one is there; EPERM, EMLINK
   /// and so on when it can have no further name.
   Status add(Ino ino, int upper, const std::string& path, uint64_t host_ino);
-  /// Durable when it returns; no error when there is none.
-  Status remove(Ino ino);
+  /// Durable when it returns; no error where there is none.
+  Status remove(const std::set<Ino>& inodes);
 
   /// For any thread. ESTALE when there is none that is `host_ino`.
   Result<Fd> open(Ino ino, uint64_t host_ino) const;

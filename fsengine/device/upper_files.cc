@@ -114,8 +114,7 @@ Result<Fd> UpperFiles::open_by_path(const Known& known) const {
   auto file = path.empty() ? open_elsewhere_(known.id, ino)
                            : open_known_file(upper_, path, ino);
   if (!file && !path.empty() && file.error().code() == ESTALE)
-    if (auto elsewhere = open_elsewhere_(known.id, ino))
-      file = std::move(elsewhere);
+    file = open_elsewhere_(known.id, ino);
   return std::move(file).in([&] { return place_of(known.id); });
 }
 

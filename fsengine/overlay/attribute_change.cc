@@ -106,18 +106,21 @@ Status remove_xattrs(Os& os, const At& at, const AttributeChange& change) {
   return {};
 }
 
-// The largest attribute that the tree does not depend on; "" when there is
-// none. Access control lists stay: without one, others might get at a file.
-Result<std::string> most_dispensable(const At& at) {
+// The guest's largest attribute that is for its programs alone; "" when there
+// is none. Others say who may do what, or are overlayfs's or the host's.
+Result<std::string> most_dispensable(const At& at, XattrFamily family) {
   const XattrSet xattrs = OVL_TRY(read_host_xattrs(at.dir, at.name));
   std::string name;
   size_t most = 0;
-  for (const Xattr& xattr : xattrs)
-    if (!makes_the_tree(xattr.name) && !xattr.name.starts_with("system.") &&
+  for (const Xattr& xattr : xattrs) {
+    const bool is_for_programs =
+        xattr.name.starts_with("user.") || xattr.name.starts_with("trusted.");
+    if (is_for_programs && guest_xattr_name(family, xattr.name) &&
         xattr.value.size() >= most) {
       name = xattr.name;
       most = xattr.value.size();
     }
+  }
   return name;
 }
 
@@ -130,8 +133,9 @@ bool lacks_room(const Status& done) {
 Status add_to_tree(Os& os, const At& at, const Xattr& xattr,
                    const AttributeLimits& limits) {
   Status done = os.set_xattr(at, xattr.name, xattr.value);
-  while (lacks_room(done) && limits.policy != nullptr) {
-    const std::string other = OVL_TRY(most_dispensable(at));
+  while (lacks_room(done)) {
+    const std::string other =
+        OVL_TRY(most_dispensable(at, limits.policy->family()));
     if (other.empty() ||
         !limits.policy->leave_out(at, limits.path(), other, done.error()))
       break;
@@ -143,11 +147,15 @@ Status add_to_tree(Os& os, const At& at, const Xattr& xattr,
 
 Status add_xattrs(Os& os, const At& at, const AttributeChange& change,
                   const AttributeLimits& limits) {
+  const auto is_trees = [&](const Xattr& xattr) {
+    return limits.policy != nullptr &&
+           makes_the_tree(limits.policy->family(), xattr.name);
+  };
   for (const Xattr& xattr : change.set)
-    if (makes_the_tree(xattr.name))
+    if (is_trees(xattr))
       OVL_TRY(add_to_tree(os, at, xattr, limits));
   for (const Xattr& xattr : change.set)
-    if (!makes_the_tree(xattr.name))
+    if (!is_trees(xattr))
       OVL_TRY(unless_left_out(os.set_xattr(at, xattr.name, xattr.value), at,
                               xattr.name, limits));
   return {};

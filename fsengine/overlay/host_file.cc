@@ -29,6 +29,18 @@ int open_quietly(int dir, const char* name) {
   return ::openat(dir, name, kFlags);
 }
 
+bool is_file(const struct stat& st, uint64_t ino) {
+  return S_ISREG(st.st_mode) && st.st_ino == ino;
+}
+
+Result<Fd> is_another() {
+  return fail(ESTALE, "changed by somebody else");
+}
+
+Result<Fd> is_another_or(const Error& error) {
+  return leads_nowhere(error) ? is_another() : tl::unexpected(error);
+}
+
 // Returns how many bytes there were. A file system that cannot tell gets no
 // one called.
 size_t read_from_cache(int fd, uint64_t offset, std::span<std::byte> out,
@@ -85,22 +97,25 @@ Result<Fd> open_host_file(int dir, const std::string& name) {
   return file;
 }
 
+// Looked at before it is opened, too: what took the file's place may be a
+// device.
 Result<Fd> open_known_file(int root, const std::string& path, uint64_t ino) {
-  const auto is_another = [] {
-    return fail(ESTALE, "changed by somebody else");
-  };
   const SplitPath split = split_path(path);
-  auto dir = open_beneath(root, split.dir, O_RDONLY | O_DIRECTORY);
-  auto file = dir ? open_host_file(dir->get(), std::string(split.name))
-                  : std::move(dir);
-  if (!file)
-    return leads_nowhere(file.error()) ? is_another() : std::move(file);
+  const std::string name(split.name);
+  const auto dir = open_beneath(root, split.dir, O_RDONLY | O_DIRECTORY);
+  if (!dir)
+    return is_another_or(dir.error());
   struct stat st {};
+  if (::fstatat(dir->get(), name.c_str(), &st, AT_SYMLINK_NOFOLLOW) != 0)
+    return is_another_or(last_error("stat").value());
+  if (!is_file(st, ino))
+    return is_another();
+  auto file = open_host_file(dir->get(), name);
+  if (!file)
+    return is_another_or(file.error());
   if (::fstat(file->get(), &st) != 0)
     return last_error("fstat");
-  if (!S_ISREG(st.st_mode) || st.st_ino != ino)
-    return is_another();
-  return file;
+  return is_file(st, ino) ? std::move(file) : is_another();
 }
 
 // Looked at after the read, so that bytes of a changed file are never passed

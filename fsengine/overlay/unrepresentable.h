@@ -9,6 +9,7 @@
 
 #include "fsengine/base/os.h"
 #include "fsengine/base/result.h"
+#include "fsengine/overlay/xattr_family.h"
 
 namespace ovl {
 
@@ -20,11 +21,12 @@ class Unrepresentable {
  public:
   enum class Policy { kRecord, kHold };
 
-  /// `is_privileged`: no permissions bar us.
-  Unrepresentable(Policy policy, bool is_privileged,
+  /// `is_privileged`: no permissions bar us. `family`: of upper.
+  Unrepresentable(Policy policy, bool is_privileged, XattrFamily family,
                   std::function<void(const std::string& line)> report)
       : policy_(policy),
         is_privileged_(is_privileged),
+        family_(family),
         report_(std::move(report)) {}
 
   /// `path` beneath upper could not be given `what`. True: to go on without,
@@ -33,6 +35,7 @@ class Unrepresentable {
                  const Error& error);
 
   bool is_privileged() const { return is_privileged_; }
+  XattrFamily family() const { return family_; }
   /// Can all that we make in upper be read by us, whatever a guest's
   /// permissions are?
   bool keeps_access() const {
@@ -54,6 +57,7 @@ class Unrepresentable {
 
   const Policy policy_;
   const bool is_privileged_;
+  const XattrFamily family_;
   const std::function<void(const std::string& line)> report_;
   std::unordered_set<std::string> told_;
 };

@@ -16,12 +16,11 @@ std::string overlay_xattr(XattrFamily family, std::string_view what) {
   return std::string(prefix(family)) + std::string(what);
 }
 
-bool makes_the_tree(std::string_view stored) {
-  for (const XattrFamily family : {XattrFamily::kTrusted, XattrFamily::kUser})
-    for (const char* what : {"opaque", "redirect", "metacopy"})
-      if (stored == overlay_xattr(family, what))
-        return true;
-  return false;
+bool makes_the_tree(XattrFamily family, std::string_view stored) {
+  if (!stored.starts_with(prefix(family)))
+    return false;
+  const std::string_view what = stored.substr(prefix(family).size());
+  return what == "opaque" || what == "redirect" || what == "metacopy";
 }
 
 std::optional<std::string> guest_xattr_name(XattrFamily family,

@@ -21,9 +21,9 @@ inline constexpr const char* kNullDeviceMark = "ovl.chardev";
 /// The stored name of an attribute of overlayfs itself, such as "opaque".
 std::string overlay_xattr(XattrFamily family, std::string_view what);
 
-/// True for stored names without which overlayfs would show another tree, in
-/// either family. An object cannot do without them.
-bool makes_the_tree(std::string_view stored);
+/// True for stored names without which overlayfs would show another tree. An
+/// object cannot do without them.
+bool makes_the_tree(XattrFamily family, std::string_view stored);
 
 /// The name that the guest sees for a stored one: the same for a foreign
 /// name, one `overlay.` less for an escaped one, nothing for a private one.

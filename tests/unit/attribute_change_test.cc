@@ -50,9 +50,9 @@ class AttributeChangeTest : public ::testing::Test {
   }
   Status apply(const XattrSet& set, Unrepresentable::Policy policy =
                                         Unrepresentable::Policy::kRecord) {
-    Unrepresentable limits(policy, true, [this](const std::string& line) {
-      told.push_back(line);
-    });
+    Unrepresentable limits(
+        policy, true, XattrFamily::kUser,
+        [this](const std::string& line) { told.push_back(line); });
     AttributeChange change;
     change.set = set;
     return apply_attributes(os, at(), change,
@@ -106,6 +106,22 @@ TEST_F(AttributeChangeTest, WhereAllIsHeldBackNothingGoes) {
   ASSERT_FALSE(apply({{kRedirect, std::string(500, '/')}}, hold));
   EXPECT_THAT(names(), ElementsAre("user.a"));
   EXPECT_THAT(told, IsEmpty());
+}
+
+// Of a guest that has overlays of its own.
+TEST_F(AttributeChangeTest, ThoseOfTheOtherFamilyAreTheGuests) {
+  os.code = EPERM;
+  os.room = 10;
+  ASSERT_TRUE(apply({{"trusted.overlay.opaque", "y"}}));
+  EXPECT_THAT(told, ElementsAre(HasSubstr("dir: trusted.overlay.opaque")));
+}
+
+TEST_F(AttributeChangeTest, OverlayfssOwnGiveNoRoom) {
+  ASSERT_TRUE(apply({{"user.overlay.origin", std::string(400, 'o')},
+                     {"user.overlay.overlay.mine", std::string(300, 'g')},
+                     {"user.a", std::string(100, 'a')}}));
+  ASSERT_TRUE(apply({{kRedirect, std::string(300, '/')}}));
+  EXPECT_THAT(names(), ElementsAre("user.a", "user.overlay.origin", kRedirect));
 }
 
 // An error that no room would mend, or one that passes.

@@ -96,9 +96,9 @@ Status add_files(GuestFs& fs) {
   OVL_TRY(fs.mkdir("gone", 0755));
   OVL_TRY(fs.make_node("gone/file", S_IFREG | 0600));
   for (const char* path : {"plain", "stale", "kept/inner", "gone/file"})
-    OVL_TRY(fs.write(
-        path, 0,
-        story_bytes(std::string(4096, path[0]) + std::string(4096, path[1]))));
+    for (uint64_t block = 0; block < 3; ++block)
+      OVL_TRY(fs.write(path, block * 4096,
+                       story_bytes(std::string(4096, path[block]))));
   return {};
 }
 
@@ -185,7 +185,8 @@ Status move_blocks(GuestFs& fs) {
   return {};
 }
 
-// Both get a further name, and then one of them has its blocks elsewhere.
+// The one is made anew, with a block that stays where it was; the other stays
+// as it is without a name.
 Status need_old_files(GuestFs& fs) {
   OVL_TRY(swap_blocks(fs, "plain"));
   return fs.unlink_in_use("stale");

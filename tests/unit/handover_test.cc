@@ -6,6 +6,8 @@
 #include <gtest/gtest.h>
 #include <sys/stat.h>
 
+#include <cstring>
+
 #include "tests/support/checkpoint_world.h"
 #include "tests/support/hooked_os.h"
 #include "tests/support/host_layers.h"
@@ -253,6 +255,35 @@ TEST_F(HandoverTest, BlocksOfAFileInUseMayChangePlaces) {
   world_->kill();
   reopen();
   EXPECT_EQ(content(), moved);
+}
+
+Status swap_first_blocks(GuestFs& fs, const char* one, const char* other) {
+  const Ino first = OVL_TRY(fs.lookup(one));
+  const Ino second = OVL_TRY(fs.lookup(other));
+  GuestInode a = OVL_TRY(fs.read_inode(first));
+  GuestInode b = OVL_TRY(fs.read_inode(second));
+  std::swap(a.fields.i_block[0], b.fields.i_block[0]);
+  OVL_TRY(fs.write_inode(first, a));
+  return fs.write_inode(second, b);
+}
+
+// As a program that defragments leaves them: nobody has written them there.
+TEST_F(HandoverTest, BlocksOfAFileThatIsGoneMayBeAnothers) {
+  open();
+  for (const char* path : {"known", "gone", "gone too"})
+    write(path, 0, letters(3 * kBlockSize, path[std::strlen(path) - 1]));
+  checkpoint();
+  guest([](GuestFs& fs) -> Status {
+    OVL_TRY(fs.make_node("new", S_IFREG | 0644));
+    const std::string text = letters(2 * kBlockSize, 'N');
+    OVL_TRY(fs.write("new", 0, std::as_bytes(std::span(text))));
+    OVL_TRY(swap_first_blocks(fs, "new", "gone"));
+    OVL_TRY(swap_first_blocks(fs, "known", "gone too"));
+    OVL_TRY(fs.unlink("gone"));
+    return fs.unlink("gone too");
+  });
+  checkpoint();
+  end();
 }
 
 TEST_F(HandoverTest, StoppedAnywhereAFileInUseKeepsItsBytes) {
