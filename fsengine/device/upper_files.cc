@@ -154,13 +154,19 @@ Status UpperFiles::read(Key key, uint64_t offset, std::span<std::byte> out) {
   return tl::unexpected(since.error().in(place_of(now.id)));
 }
 
+// A checkpoint says that it will change bytes before it does.
 Status UpperFiles::read_unchanged(const ObjectId& id, uint64_t offset,
                                   std::span<std::byte> out) {
-  const ReaderLock lock(quiet_);
   const Key key = find(id);
+  OVL_TRY(expect_unchanged(key));
+  OVL_TRY(read(key, offset, out));
+  return expect_unchanged(key);
+}
+
+Status UpperFiles::expect_unchanged(Key key) const {
   if (key == kNoNode || OVL_TRY(known(key)).has_changed)
     return fail(ESTALE, "upperdir: changed by a checkpoint");
-  return read(key, offset, out);
+  return {};
 }
 
 }  // namespace ovl

@@ -77,6 +77,7 @@ class UpperFiles {
   };
 
   Result<Known> known(Key key) const;
+  Status expect_unchanged(Key key) const;
   Result<Handle> open(Key key, const Known& known);
   Result<Fd> open_by_path(const Known& known) const;
   std::string place_of(const ObjectId& id) const;
