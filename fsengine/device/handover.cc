@@ -216,9 +216,13 @@ Status Handover::prepare(const Changes& changes, const LiveTree& live,
                     : copy(change.id, decoder.catalog(), view));
     is_any_copied |= !is_left;
   }
-  for (const auto& [ino, id] : kept_)
-    if (!OVL_TRY(decoder.catalog().inode(ino)).has_names())
+  for (const auto& [ino, id] : kept_) {
+    const CatalogInode inode = OVL_TRY(decoder.catalog().inode(ino));
+    const bool is_made_anew =
+        !inode.is_free() && id_of(ino, inode) == id && inode.has_names();
+    if (!is_made_anew)
       is_any_copied |= OVL_TRY(copy_moved(id, decoder.catalog(), view));
+  }
   if (is_any_copied)
     OVL_TRY(context_.disk.flush());
   return ranges.empty()

@@ -226,6 +226,20 @@ TEST(CheckpointError, OnceWhereOldFilesAreNeededCostsNothing) {
   }
 }
 
+TEST(CheckpointError, KilledWhereOldFilesAreNeededNothingIsLost) {
+  StoppingOs os;
+  const StoppedStory::Kind kind{add_files, need_old_files};
+  const uint64_t operations = StoppedStory(os, kind).stop_at(UINT64_MAX);
+  for (uint64_t at = crash_start(); at < operations; at += crash_stride()) {
+    SCOPED_TRACE("killed at " + std::to_string(at));
+    StoppedStory story(os, kind);
+    story.stop_at(at);
+    story.restart();
+    check_kept(story);
+    ASSERT_FALSE(::testing::Test::HasFailure());
+  }
+}
+
 // Fewer descriptors than files that are made anew: they cannot all be read by
 // one that was opened before.
 TEST(CheckpointError, AfterAnErrorFilesThatAreMadeAnewAreRead) {
