@@ -7,6 +7,13 @@
 namespace ovl {
 namespace {
 
+// What upper provides is as the catalog has it: whoever writes there since has
+// the block in the log again.
+bool is_written(const DiskView::Piece& piece) {
+  return piece.where != DiskView::Where::kBase &&
+         piece.where != DiskView::Where::kProvided;
+}
+
 void note_base(const DiskView& view, const BlockRange& range,
                Decoder& decoder) {
   for (uint64_t block = to_int(range.first); block < range.end();) {
@@ -38,7 +45,7 @@ void note_all_written(const DiskView& view, Decoder& decoder) {
   const uint64_t end = view.size() / kBlockSize;
   for (uint64_t block = 0; block < end;) {
     const DiskView::Piece piece = view.piece_at(BlockNo{block}, end - block);
-    if (piece.where != DiskView::Where::kBase)
+    if (is_written(piece))
       decoder.note_written(BlockNo{block}, piece.count);
     block += piece.count;
   }

@@ -7,7 +7,8 @@
 namespace ovl {
 
 /// Tells `decoder` of every block of `view` that may not be as its catalog has
-/// it: all that are not the base's, and all that are and were another's.
+/// it: all that log and store have, and all that are the base's and were
+/// another's.
 void note_all_written(const DiskView& view, Decoder& decoder);
 
 }  // namespace ovl

@@ -9,6 +9,7 @@
 #include <cstring>
 
 #include "tests/support/checkpoint_world.h"
+#include "tests/support/full_os.h"
 #include "tests/support/hooked_os.h"
 #include "tests/support/host_layers.h"
 #include "tests/support/stopping_os.h"
@@ -95,6 +96,20 @@ TEST_F(HandoverTest, WhatUpperHasLeavesLogAndStore) {
   checkpoint();
   end();
   EXPECT_LT(world_->kept_bytes(), kBig / 2);
+}
+
+// The first checkpoint of a run costs what has changed, not what upper has.
+TEST_F(HandoverTest, WhatUpperHasIsNotStagedAgainAfterAStart) {
+  FullOs os;
+  world_ = std::make_unique<CheckpointWorld>(os);
+  reopen();
+  write("big", 0, letters(kBig, 'x'));
+  checkpoint();
+  os.fill_up();
+  guest([](GuestFs& fs) { return fs.rename("big", "moved"); });
+  checkpoint();
+  guest([](GuestFs& fs) { return fs.chmod("moved", 0600); });
+  checkpoint();
 }
 
 TEST_F(HandoverTest, AFileIsFoundWhereItWentTo) {
