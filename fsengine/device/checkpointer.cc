@@ -32,8 +32,6 @@
 #include "fsengine/device/note_written.h"
 #include "fsengine/device/staging.h"
 #include "fsengine/overlay/empty_directory.h"
-#include "fsengine/overlay/live_start.h"
-#include "images/decode/catalog_names.h"
 
 namespace ovl {
 namespace {
@@ -49,6 +47,7 @@ KeptCatalog::Place place_in(const MarkState& mark) {
 Checkpointer::Checkpointer(Context context)
     : context_(std::move(context)),
       base_(context_.image),
+      names_(context_.stack, base_, context_.upper),
       kept_(context_.os, context_.state_dir),
       handover_({context_.stack, base_, context_.disk, context_.upper,
                  context_.files, kept_, context_.provided, context_.report}),
@@ -60,14 +59,10 @@ Checkpointer::Checkpointer(Context context)
       catalog_(context_.os, context_.state_dir),
       touched_(context_.os, context_.state_dir),
       absent_(context_.os, context_.state_dir) {
-  context_.files.find_by(
-      [this](const ObjectId& id) {
-        const ReaderLock lock(live_mutex_);
-        return live_ ? live_->path(id) : "";
-      },
-      [this](const ObjectId& id, uint64_t ino) {
-        return open_elsewhere(id, ino);
-      });
+  context_.files.find_by([this](const ObjectId& id) { return names_.path(id); },
+                         [this](const ObjectId& id, uint64_t ino) {
+                           return open_elsewhere(id, ino);
+                         });
 }
 
 // The kept ones have names of their own until all is done.
@@ -75,11 +70,7 @@ Result<Fd> Checkpointer::open_elsewhere(const ObjectId& id, uint64_t ino) {
   auto kept = kept_.open(id.ino, ino);
   if (kept || kept.error().code() != ESTALE)
     return kept;
-  const ReaderLock lock(live_mutex_);
-  const std::string path = live_ ? live_->path(id) : "";
-  if (path.empty() || !half_published_)
-    return kept;
-  return half_published_->open(context_.upper, path, ino);
+  return names_.open(id, ino);
 }
 
 bool Checkpointer::is_possible(const Stack& stack,
@@ -106,7 +97,7 @@ Result<bool> Checkpointer::run(Position flushed) {
   const auto mode = read_mode(*view, context_.image.uuid());
   is_clean_ = mode && *mode == FsMode::kClean;
   if (view->last() == applied_) {
-    OVL_TRY(strangers_.check({}, *live_));
+    OVL_TRY(strangers_.check({}, names_.tree()));
     OVL_TRY(copies_.remove_all());
     return true;
   }
@@ -153,14 +144,17 @@ Result<std::optional<Checkpointer::Planned>> Checkpointer::decode(
   }
   if (!changes)
     return tl::unexpected(changes.error());
-  OVL_TRY(strangers_.check(*changes, *live_));
+  OVL_TRY(strangers_.check(*changes, names_.tree()));
   return OVL_TRY(plan(std::move(*changes)));
 }
 
 Status Checkpointer::start() {
   if (!decoder_)
     OVL_TRY(start_decoder(context_.disk.mark()));
-  return live_ ? Status() : start_live();
+  if (names_.is_started())
+    return {};
+  OVL_TRY(names_.start(decoder_->catalog()).in("workdir: ovl"));
+  return handover_.start(decoder_->catalog(), names_.tree(), context_.now);
 }
 
 Status Checkpointer::prepare() {
@@ -175,26 +169,10 @@ Status Checkpointer::prepare() {
   return has_standings_ ? Status() : find_standings();
 }
 
-Status Checkpointer::start_live() {
-  auto live = std::make_unique<LiveTree>(
-      LiveTree::Start{context_.stack.merged(), context_.stack.lower(),
-                      [this](const ObjectId& id) { return node_of(id); },
-                      [this](NodeId node) { return id_of(node); }});
-  live->apply(
-      OVL_TRY(names_since_base(decoder_->catalog()).in("workdir: ovl")));
-  {
-    const WriterLock lock(live_mutex_);
-    live_ = std::move(live);
-  }
-  return handover_.start(decoder_->catalog(), *live_, context_.now);
-}
-
-// Only readers look for paths meanwhile.
 Status Checkpointer::find_standings() {
-  const WriterLock lock(live_mutex_);
   OVL_TRY(absent_.read());
-  OVL_TRY(take_standings(
-      context_.now, *live_,
+  OVL_TRY(names_.find_standings(
+      context_.now,
       [this](const ObjectId& id, const Node& node) {
         return take_upper_object(id, node);
       },
@@ -214,17 +192,6 @@ Status Checkpointer::take_upper_object(const ObjectId& id, const Node& node) {
   if (!is_stranger)
     handover_.know(id, node);
   return {};
-}
-
-NodeId Checkpointer::node_of(const ObjectId& id) const {
-  const NodeId node = context_.image.node_of(id.ino);
-  return node != kNoNode && id_of(node) == id ? node : kNoNode;
-}
-
-ObjectId Checkpointer::id_of(NodeId node) const {
-  const Ino ino = context_.image.ino_of(node);
-  const auto inode = base_.inode(ino);
-  return inode ? ovl::id_of(ino, *inode) : ObjectId{};
 }
 
 // An upper that was brought up to date by other means has no catalog.
@@ -255,7 +222,7 @@ void Checkpointer::note_written(const DiskView& view) {
 // Nothing is accepted yet: an error here costs no progress.
 Result<Checkpointer::Planned> Checkpointer::plan(Changes changes) const {
   auto pool = std::make_unique<NodePool>();
-  LivePlan plan = OVL_TRY(plan_live(LiveDelta(*live_, changes),
+  LivePlan plan = OVL_TRY(plan_live(LiveDelta(names_.tree(), changes),
                                     {context_.redirect_dir, context_.family},
                                     context_.stack.layer(0), *pool));
   return Planned{std::move(changes), std::move(pool), std::move(plan)};
@@ -276,7 +243,7 @@ Status Checkpointer::apply(Decoded decoded) {
   const Changes changes = OVL_TRY(publish_pending());
   if (!context_.unrepresentable.keeps_access())
     return {};
-  return handover_.hand_over(changes, *live_, *decoder_, view);
+  return handover_.hand_over(changes, names_.tree(), *decoder_, view);
 }
 
 // What it takes may be what the host's disk lacks.
@@ -293,8 +260,9 @@ Result<Checkpointer::Pending> Checkpointer::decide(Decoded decoded) {
   pending.changes = std::move(decoded.planned.changes);
   parts_.begin(*decoder_, decoded.view);
   OVL_TRY(stage(std::move(decoded.planned), staging.get(), pending));
-  OVL_TRY(handover_.prepare(pending.changes, *live_, *decoder_, decoded.view)
-              .in("workdir: ovl"));
+  OVL_TRY(
+      handover_.prepare(pending.changes, names_.tree(), *decoder_, decoded.view)
+          .in("workdir: ovl"));
   OVL_TRY(keep_catalog(decoded.delta, decoded.view.last(), pending.mark)
               .in("workdir: ovl"));
   OVL_TRY(absent_.add(pending.left_out));
@@ -338,7 +306,7 @@ void Checkpointer::place(LivePlan plan, const UpperStage& stage,
     LiveTree::Standing& standing = placed.standing;
     standing.is_absent = stage.left_out().contains(placed.node);
     if (standing.is_absent) {
-      standing.lower = live_->standing(placed.id).lower;
+      standing.lower = names_.tree().standing(placed.id).lower;
       pending.left_out.insert(placed.id.ino);
     } else if (standing.ino == 0) {
       standing.ino = stage.made_ino(placed.node);
@@ -374,12 +342,10 @@ Result<Changes> Checkpointer::publish_pending() {
     OVL_TRY(tell_where_files_go());
     OVL_TRY(publish_steps());
     OVL_TRY(set_mark(pending_->mark, Phase::kWriting));
-    OVL_TRY(handover_.finish(pending_->changes, *live_, decoder_->catalog()));
+    OVL_TRY(handover_.finish(pending_->changes, names_.tree(),
+                             decoder_->catalog()));
   }
-  {
-    const WriterLock lock(live_mutex_);
-    half_published_.reset();
-  }
+  names_.end();
   applied_ = pending_->mark.applied;
   const Pending done = std::move(*pending_);
   pending_.reset();
@@ -394,16 +360,9 @@ Result<Changes> Checkpointer::publish_pending() {
 // attempt that failed has left them.
 Status Checkpointer::tell_where_files_go() {
   OVL_TRY(handover_.begin(pending_->changes, decoder_->catalog()));
-  if (half_published_)
-    return {};
   Fd staging = OVL_TRY(open_staging(context_.os, context_.state_dir));
-  auto half = std::make_unique<const HalfPublished>(pending_->steps,
-                                                    std::move(staging));
-  const WriterLock lock(live_mutex_);
-  live_->apply(pending_->changes);
-  for (const LivePlan::Placed& placed : pending_->placed)
-    live_->set_standing(placed.id, placed.standing);
-  half_published_ = std::move(half);
+  names_.begin(pending_->changes, pending_->placed, pending_->steps,
+               std::move(staging));
   return {};
 }
 

@@ -14,14 +14,13 @@
 #include "fsengine/device/absent_objects.h"
 #include "fsengine/device/copies_ahead.h"
 #include "fsengine/device/freed_blocks.h"
-#include "fsengine/device/half_published.h"
 #include "fsengine/device/handover.h"
+#include "fsengine/device/live_names.h"
 #include "fsengine/device/lower_parts.h"
 #include "fsengine/device/shared_content.h"
 #include "fsengine/device/strangers.h"
 #include "fsengine/device/touched_file.h"
 #include "fsengine/overlay/live_plan.h"
-#include "fsengine/overlay/live_tree.h"
 #include "fsengine/overlay/owner_policy.h"
 #include "fsengine/overlay/publish_plan.h"
 #include "fsengine/overlay/stack.h"
@@ -126,11 +125,8 @@ class Checkpointer {
   Status prepare();
   bool is_in_place();
   Result<bool> is_lacking(const Planned& planned, const DiskView& view);
-  Status start_live();
   Status find_standings();
   Status take_upper_object(const ObjectId& id, const Node& node);
-  NodeId node_of(const ObjectId& id) const;
-  ObjectId id_of(NodeId node) const;
   Status start_decoder(const MarkState& mark);
   void note_written(const DiskView& view);
   Result<std::optional<Planned>> decode(const DiskView& view, Position flushed);
@@ -155,12 +151,9 @@ class Checkpointer {
   const BaseState base_;
   std::unique_ptr<Decoder> decoder_;
   bool must_note_all_ = true;  // the decoder knows of no write
-  // Readers look for files by these while they do not change.
-  SharedMutex live_mutex_;
-  std::unique_ptr<LiveTree> live_;
-  std::unique_ptr<const HalfPublished> half_published_;  // live_ is ahead
+  LiveNames names_;
   Strangers strangers_;
-  bool has_standings_ = false;  // live_ knows where its objects stand
+  bool has_standings_ = false;  // names_ know where their objects stand
   KeptFiles kept_;
   Handover handover_;
   LowerParts parts_;
