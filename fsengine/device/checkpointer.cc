@@ -20,6 +20,9 @@
 // store need not: handover.cc. A reader never sees what a checkpoint does to
 // upper.
 //
+// What upper has no room for does not hold up what the guest deleted:
+// deletions_ahead.cc.
+//
 // A failure before the switch throws the decoder's progress away with the
 // stage: the catalog is read again as the mark tells, and all blocks that are
 // not the base's are looked at anew, which is slower and always right.
@@ -85,6 +88,16 @@ bool Checkpointer::is_possible(const Stack& stack,
 }
 
 Result<bool> Checkpointer::run(Position flushed) {
+  auto done = take(flushed);
+  if (done || pending_ || !is_lack_of_room(done.error()))
+    return done;
+  const auto has_room = make_room(flushed);
+  if (!has_room && pending_)
+    return has_room;
+  return has_room && *has_room ? take(flushed) : std::move(done);
+}
+
+Result<bool> Checkpointer::take(Position flushed) {
   is_copying_ = false;
   OVL_TRY(prepare());
   const Position last = context_.disk.last();
@@ -111,11 +124,54 @@ Result<bool> Checkpointer::run(Position flushed) {
     OVL_TRY(copies_.copy_slice());
     return false;
   }
-  const Status done = apply({*view, std::move(*planned), decoder_->accept()});
+  CatalogDelta delta = decoder_->accept();
+  const Status done =
+      apply({*view,
+             std::move(*planned),
+             std::move(delta),
+             {to_int(view->last()), decoder_->last_transaction()}});
   if (!done && !pending_)
     decoder_.reset();
   OVL_TRY(Status(done));
   OVL_TRY(freed_.give_back(*view, *decoder_).in("workdir: ovl"));
+  return true;
+}
+
+// False: nothing can go.
+Result<bool> Checkpointer::make_room(Position flushed) {
+  OVL_TRY(prepare());
+  const std::shared_ptr<const DiskView> view = OVL_TRY(context_.disk.seal());
+  note_written(*view);
+  const auto planned = OVL_TRY(decode(*view, flushed));
+  if (!planned)
+    return false;
+  const auto done = delete_ahead(*view, planned->changes);
+  if (!pending_ && !(done && *done))
+    decoder_.reset();
+  return done;
+}
+
+Result<bool> Checkpointer::delete_ahead(const DiskView& view,
+                                        const Changes& changes) {
+  const CatalogDelta delta = decoder_->accept();
+  const MarkState mark = context_.disk.mark();
+  Catalog before(base_);
+  OVL_TRY(catalog_.read(place_in(mark), before).in("workdir: ovl"));
+  DeletionsAhead ahead = OVL_TRY(
+      find_deletions(std::move(before), changes, delta, *decoder_, view));
+  const Position position{to_int(view.last()) - 1};
+  if (ahead.empty() || position <= applied_)
+    return false;
+  decoder_ = std::make_unique<Decoder>(std::move(ahead.catalog));
+  must_note_all_ = true;
+  Planned planned = OVL_TRY(plan(std::move(ahead.changes)));
+  OVL_TRY(apply({view,
+                 std::move(planned),
+                 std::move(ahead.delta),
+                 {to_int(position), mark.applied_transaction},
+                 false}));
+  context_.report(
+      "upperdir has no room for all that is new; what was deleted has left it");
   return true;
 }
 
@@ -257,13 +313,14 @@ Result<Checkpointer::Pending> Checkpointer::decide(Decoded decoded) {
   OVL_TRY(
       empty_directory(context_.os, staging.get()).in("workdir: ovl/staging"));
   Pending pending;
+  pending.is_whole = decoded.is_whole;
   pending.changes = std::move(decoded.planned.changes);
   parts_.begin(*decoder_, decoded.view);
   OVL_TRY(stage(std::move(decoded.planned), staging.get(), pending));
   OVL_TRY(
       handover_.prepare(pending.changes, names_.tree(), *decoder_, decoded.view)
           .in("workdir: ovl"));
-  OVL_TRY(keep_catalog(decoded.delta, decoded.view.last(), pending.mark)
+  OVL_TRY(keep_catalog(decoded.delta, decoded.point, pending.mark)
               .in("workdir: ovl"));
   OVL_TRY(absent_.add(pending.left_out));
   if (!pending.steps.empty())
@@ -315,13 +372,12 @@ void Checkpointer::place(LivePlan plan, const UpperStage& stage,
   pending.placed = std::move(plan.placed);
 }
 
-Status Checkpointer::keep_catalog(const CatalogDelta& delta, Position position,
-                                  MarkState& mark) {
+Status Checkpointer::keep_catalog(const CatalogDelta& delta,
+                                  const CatalogPoint& point, MarkState& mark) {
   const KeptCatalog::Place place =
-      OVL_TRY(catalog_.keep(decoder_->catalog(), delta,
-                            {to_int(position), decoder_->last_transaction()}));
-  mark.applied = position;
-  mark.applied_transaction = place.point.transaction;
+      OVL_TRY(catalog_.keep(decoder_->catalog(), delta, point));
+  mark.applied = Position{point.position};
+  mark.applied_transaction = point.transaction;
   mark.catalog = place.number;
   return {};
 }
@@ -351,6 +407,8 @@ Result<Changes> Checkpointer::publish_pending() {
   pending_.reset();
   strangers_.clear();
   OVL_TRY(keep_absent(done.left_out, done.changes));
+  if (done.is_whole)
+    OVL_TRY(copies_.remove_all());
   OVL_TRY(finish_pending());
   OVL_TRY(handover_.remove_unneeded());
   return done.changes;
@@ -390,7 +448,6 @@ Status Checkpointer::keep_absent(const std::set<Ino>& left_out,
 }
 
 Status Checkpointer::finish_pending() {
-  OVL_TRY(copies_.remove_all());
   OVL_TRY(catalog_.forget_old().in("workdir: ovl"));
   if (touched_.bytes() <= kMostTouchedBytes)
     return {};
@@ -420,7 +477,8 @@ Status Checkpointer::adopt() {
   OVL_TRY(decoder_->decode(*view, Decoder::Stillness::kStill));
   const CatalogDelta delta = decoder_->accept();
   MarkState mark;
-  OVL_TRY(keep_catalog(delta, view->last(), mark).in("workdir: ovl"));
+  const CatalogPoint point{to_int(view->last()), decoder_->last_transaction()};
+  OVL_TRY(keep_catalog(delta, point, mark).in("workdir: ovl"));
   return set_mark(mark, Phase::kSettled);
 }
 

@@ -13,6 +13,7 @@
 #include "fsengine/base/result.h"
 #include "fsengine/device/absent_objects.h"
 #include "fsengine/device/copies_ahead.h"
+#include "fsengine/device/deletions_ahead.h"
 #include "fsengine/device/freed_blocks.h"
 #include "fsengine/device/handover.h"
 #include "fsengine/device/live_names.h"
@@ -73,8 +74,9 @@ class Checkpointer {
   /// A checkpoint of what the device is now; `flushed` is the last position
   /// that a FLUSH of the guest covered. False: its file system is in no state
   /// to take yet, or is_copying(). After an error upper is as it was, or
-  /// is_publishing(). Nothing of what the guest wrote is lost, and the next
-  /// call tries again.
+  /// is_publishing(); where it has no room for what is new, what the guest
+  /// deleted may have left it. Nothing of what the guest wrote is lost, and the
+  /// next call tries again.
   Result<bool> run(Position flushed);
 
   /// The last run() was for a part of a large copy that is made ahead; more of
@@ -112,6 +114,8 @@ class Checkpointer {
     const DiskView& view;
     Planned planned;
     CatalogDelta delta;
+    CatalogPoint point;
+    bool is_whole = true;  // false: more of the view is to come
   };
   // What is decided, and perhaps done in part.
   struct Pending {
@@ -120,8 +124,12 @@ class Checkpointer {
     std::vector<LivePlan::Placed> placed;
     std::set<Ino> left_out;  // of what is new
     MarkState mark;
+    bool is_whole = true;  // as of Decoded
   };
 
+  Result<bool> take(Position flushed);
+  Result<bool> make_room(Position flushed);
+  Result<bool> delete_ahead(const DiskView& view, const Changes& changes);
   Status prepare();
   bool is_in_place();
   Result<bool> is_lacking(const Planned& planned, const DiskView& view);
@@ -135,7 +143,7 @@ class Checkpointer {
   void empty_staging();
   Result<Pending> decide(Decoded decoded);
   Status stage(Planned planned, int staging, Pending& pending);
-  Status keep_catalog(const CatalogDelta& delta, Position position,
+  Status keep_catalog(const CatalogDelta& delta, const CatalogPoint& point,
                       MarkState& mark);
   Status begin_publishing(const Pending& pending);
   Result<Changes> publish_pending();

@@ -9,7 +9,7 @@ import sys
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "support"))
 import ovltest  # noqa: E402
-from ovltest import Server, check, run, say  # noqa: E402
+from ovltest import Server, check, run, say, wait_until  # noqa: E402
 from treecmp import check_same, dump_dir  # noqa: E402
 
 MIB = 1 << 20
@@ -92,6 +92,62 @@ def host_disk_full(space):
         run("umount", "-l", host)
 
 
+def leave_free(host, mib):
+    """Somebody else's file takes the rest."""
+    with open(host / "somebody else's", "wb") as file:
+        free = os.statvfs(host)
+        size = free.f_bfree * free.f_frsize - mib * MIB
+        os.posix_fallocate(file.fileno(), 0, size)
+
+
+def deletions_make_room(space):
+    """What the guest made does not fit into upper beside what it deleted
+    there: both arrive while it goes on."""
+    lower = space.dir("lower")
+    (lower / "file").write_text("a")
+    host = small_disk(space, 384)
+    upper, work = host / "u", host / "w"
+    upper.mkdir()
+    work.mkdir()
+    parameters = [f"lowerdir={lower}", f"upperdir={upper}", f"workdir={work}",
+                  "size=+512M", "checkpoint=1"]
+    content = os.urandom(64 * MIB)
+    try:
+        with Server(space, *parameters) as server:
+            with server.mounted() as guest:
+                (guest / "old").write_bytes(content)
+                run("sync", "-f", guest)
+                wait_until(lambda: used_mib(work) < 32, 60, "the handover")
+                check((upper / "old").stat().st_size == 64 * MIB, "no file")
+                leave_free(host, 80)
+                with open(guest / "new", "wb") as file:
+                    file.write(content[::-1])
+                (guest / "old").unlink()
+                (guest / "file").unlink()
+                run("sync", "-f", guest)
+                wait_until(lambda: not (upper / "old").exists(), 60,
+                           "the deletion")
+                wait_until(lambda: (upper / "new").exists(), 60,
+                           "the new file")
+                seen = dump_dir(guest)
+            server.fsck()
+        say("  " + server.log().strip().replace("\n", "\n  "))
+        check("what was deleted has left it" in server.log(),
+              "there was room for all: the test proves nothing")
+        check((upper / "new").read_bytes() == content[::-1], "other bytes")
+        with ovltest.overlay(space, [lower], upper) as merged:
+            check_same(dump_dir(merged), seen, "kernel overlay", "guest")
+    finally:
+        run("umount", "-l", host)
+
+
+def used_mib(directory):
+    total = 0
+    for path in directory.rglob("*"):
+        total += path.lstat().st_blocks * 512
+    return total // MIB
+
+
 def sysctl(name, value=None):
     path = pathlib.Path("/proc/sys") / name.replace(".", "/")
     old = path.read_text().strip()
@@ -128,7 +184,8 @@ def dirty_pages_all_in_use(space):
 
 
 def test(space):
-    for story in (host_disk_full, dirty_pages_all_in_use):
+    for story in (host_disk_full, deletions_make_room,
+                  dirty_pages_all_in_use):
         say(story.__name__)
         with ovltest.Workspace(story.__name__) as inner:
             story(inner)

@@ -20,6 +20,7 @@ using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 using ::testing::SizeIs;
+using ::testing::StartsWith;
 
 TEST_F(CopiesAheadTest, ADriftedLowerThrowsItAway) {
   namespace fs = std::filesystem;
@@ -153,6 +154,31 @@ TEST_F(CopiesAheadTest, WithoutSpaceItWaitsForSome) {
   EXPECT_FALSE(story_.world.device().write_back());
   EXPECT_THAT(story_.kept(), ElementsAre(0, 1));
   EXPECT_THAT(os_.copied, SizeIs(2));
+  os_.before_copy = {};
+  os_.copied.clear();
+  story_.restart();
+  end();
+  EXPECT_THAT(os_.copied, ElementsAre(2, 3, 4, 5));
+}
+
+// It stays as far as it came.
+TEST_F(CopiesAheadTest, WithoutSpaceForItDeletionsGoOn) {
+  story_.begin();
+  story_.work([](GuestFs& fs) -> Status {
+    OVL_TRY(CopyStory::change_one_byte(fs));
+    return fs.unlink("d/a");
+  });
+  os_.before_copy = [](uint64_t chunk) -> Status {
+    if (chunk == 2)
+      return system_error(ENOSPC, "write");
+    return {};
+  };
+  const Status refused = story_.try_checkpoint();
+  ASSERT_FALSE(refused);
+  EXPECT_EQ(refused.error().code(), ENOSPC);
+  EXPECT_THAT(CheckpointWorld::difference(story_.before, story_.world.merged()),
+              ElementsAre(StartsWith("- /d/a ")));
+  EXPECT_THAT(story_.kept(), ElementsAre(0, 1));
   os_.before_copy = {};
   os_.copied.clear();
   story_.restart();
