@@ -91,7 +91,7 @@ Result<bool> Checkpointer::run(Position flushed) {
   auto done = take(flushed);
   if (done || pending_ || !is_lack_of_room(done.error()))
     return done;
-  const auto has_room = make_room(flushed);
+  auto has_room = make_room(flushed);
   if (!has_room && pending_)
     return has_room;
   return has_room && *has_room ? take(flushed) : std::move(done);
@@ -145,7 +145,7 @@ Result<bool> Checkpointer::make_room(Position flushed) {
   const auto planned = OVL_TRY(decode(*view, flushed));
   if (!planned)
     return false;
-  const auto done = delete_ahead(*view, planned->changes);
+  auto done = delete_ahead(*view, planned->changes);
   if (!pending_ && !(done && *done))
     decoder_.reset();
   return done;
