@@ -56,11 +56,15 @@ Result<std::unique_ptr<JournaledGuest>> JournaledGuest::mount(
   OVL_TRY(device.read(0, guest->disk_.bytes()));
   std::ranges::copy(guest->disk_.bytes(), guest->memory_.bytes().begin());
   OVL_TRY(guest->find_journal());
-  guest->write_superblock(true);
-  guest->journal_->set_tail(guest->journal_->id, guest->journal_->head);
-  guest->write_journal_superblock();
-  guest->flush();
+  guest->mount_again();
   return guest;
+}
+
+void JournaledGuest::mount_again() {
+  write_superblock(true);
+  journal_->set_tail(journal_->id, journal_->head);
+  write_journal_superblock();
+  flush();
 }
 
 // It goes on behind the last transaction that was written there.

@@ -45,6 +45,7 @@ class JournaledGuest {
   /// Writes what is in the journal in place, and leaves the journal empty.
   void write_home();
   void unmount();
+  void mount_again();
 
   /// All that came since the last call.
   Requests take_requests() { return std::exchange(requests_, {}); }

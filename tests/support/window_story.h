@@ -32,6 +32,7 @@ class WindowStory : public CheckpointStory {
     kRename,
     kPlace,
     kFold,
+    kRemount,
     kAll
   };
   enum class Pace { kAtOnce, kOneEach };
@@ -208,6 +209,8 @@ class WindowStory : public CheckpointStory {
       guest_->flush();
     if (script == Script::kReplace || script == Script::kFold || is_all)
       OVL_TRY(replace_in_window(*guest_));
+    if (script == Script::kRemount)
+      OVL_TRY(remount_in_window(*guest_));
     return script == Script::kRename ? rename_in_window(*guest_) : Status();
   }
 

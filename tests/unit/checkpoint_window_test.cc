@@ -42,9 +42,9 @@ class SyncFreeOs : public QuickOs {
 };
 
 std::string name_of(const Kind& kind) {
-  constexpr const char* kScripts[] = {"Touches", "Overwrites", "Replaces",
-                                      "Renames", "Places",     "Folds",
-                                      "DoesAll"};
+  constexpr const char* kScripts[] = {"Touches",  "Overwrites", "Replaces",
+                                      "Renames",  "Places",     "Folds",
+                                      "Remounts", "DoesAll"};
   return std::string(kScripts[static_cast<int>(kind.script)]) +
          (kind.pace == Pace::kAtOnce ? "AtOnce" : "OneByOne") +
          (kind.upper == Upper::kEmpty ? "" : "OverUpper") +
@@ -90,6 +90,8 @@ INSTANTIATE_TEST_SUITE_P(
         Kind{Upper::kFilled, Script::kRename, Pace::kAtOnce},
         Kind{Upper::kFilled, Script::kPlace, Pace::kAtOnce},
         Kind{Upper::kFilled, Script::kFold, Pace::kAtOnce},
+        Kind{Upper::kEmpty, Script::kRemount, Pace::kAtOnce},
+        Kind{Upper::kFilled, Script::kRemount, Pace::kOneEach},
         Kind{Upper::kFilled, Script::kAll, Pace::kAtOnce, Server::kNew},
         Kind{Upper::kFilled, Script::kAll, Pace::kOneEach}),
     [](const auto& param) { return name_of(param.param); });
@@ -212,6 +214,7 @@ INSTANTIATE_TEST_SUITE_P(
     ::testing::Values(Kind{Upper::kEmpty, Script::kAll, Pace::kAtOnce},
                       Kind{Upper::kFilled, Script::kReplace, Pace::kAtOnce},
                       Kind{Upper::kFilled, Script::kFold, Pace::kAtOnce},
+                      Kind{Upper::kFilled, Script::kRemount, Pace::kOneEach},
                       Kind{Upper::kFilled, Script::kAll, Pace::kAtOnce,
                            Server::kNew},
                       Kind{Upper::kFilled, Script::kAll, Pace::kOneEach}),
