@@ -111,6 +111,7 @@ class Device {
   Status find_provided();
   Status open_disk();
   Status discard_state();
+  Status remove_means();
   DiskOptions disk_options() const;
 
   Result<Disk*> ensure_disk();

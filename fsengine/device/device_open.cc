@@ -319,10 +319,7 @@ Status Device::discard_state() {
   OVL_TRY(KeptCatalog::remove_all(os_, state).in("workdir: ovl"));
   OVL_TRY(AbsentObjects::remove(os_, state));
   forget_trouble();
-  OVL_TRY(TouchedFile(os_, state).remove());
-  OVL_TRY(remove_plan(os_, state));
-  OVL_TRY(CopiesAhead::remove_all(os_, state));
-  OVL_TRY(remove_staging(os_, state));
+  OVL_TRY(remove_means());
   return clear_unsettled(os_, unsettled_places());
 }
 

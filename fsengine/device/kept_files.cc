@@ -10,6 +10,7 @@
 
 #include "fsengine/base/dir_names.h"
 #include "fsengine/base/paths.h"
+#include "fsengine/overlay/empty_directory.h"
 
 namespace ovl {
 namespace {
@@ -99,6 +100,16 @@ Status KeptFiles::remove(const std::set<Ino>& inodes) {
   for (const Ino ino : inodes)
     files_.erase(ino);
   return {};
+}
+
+Status KeptFiles::remove_all(Os& os, int state_dir) {
+  const auto dir = KeptFiles(os, state_dir).open_directory();
+  if (!dir && dir.error().code() == ENOENT)
+    return {};
+  if (!dir)
+    return tl::unexpected(dir.error());
+  OVL_TRY(empty_directory(os, dir->get()).in(kPath));
+  return os.remove_dir({state_dir, kName}).in(kPath);
 }
 
 Result<Fd> KeptFiles::open(Ino ino, uint64_t host_ino) const {

@@ -35,6 +35,9 @@ class KeptFiles {
   /// Durable when it returns; no error where there is none.
   Status remove(const std::set<Ino>& inodes);
 
+  /// REQUIRES: nothing is read from them, now or by a later start.
+  static Status remove_all(Os& os, int state_dir);
+
   /// For any thread. ESTALE when there is none that is `host_ino`.
   Result<Fd> open(Ino ino, uint64_t host_ino) const;
 

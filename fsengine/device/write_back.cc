@@ -26,6 +26,7 @@
 #include "fsengine/device/absent_objects.h"
 #include "fsengine/device/device.h"
 #include "fsengine/device/host_facts.h"
+#include "fsengine/device/kept_files.h"
 #include "fsengine/device/staging.h"
 #include "fsengine/device/trouble_file.h"
 #include "fsengine/overlay/empty_directory.h"
@@ -64,11 +65,18 @@ Status Device::end_disk() {
   OVL_TRY(disk_owner_->close());
   disk_owner_.reset();
   forget_trouble();
-  OVL_TRY(remove_plan(os_, state_dir_.get()));
-  OVL_TRY(TouchedFile(os_, state_dir_.get()).remove());
-  OVL_TRY(CopiesAhead::remove_all(os_, state_dir_.get()));
-  OVL_TRY(remove_staging(os_, state_dir_.get()));
+  OVL_TRY(remove_means());
   return clear_unsettled(os_, unsettled_places());
+}
+
+// Of bringing upper to where it is.
+Status Device::remove_means() {
+  const int state = state_dir_.get();
+  OVL_TRY(remove_plan(os_, state));
+  OVL_TRY(TouchedFile(os_, state).remove());
+  OVL_TRY(CopiesAhead::remove_all(os_, state));
+  OVL_TRY(KeptFiles::remove_all(os_, state));
+  return remove_staging(os_, state);
 }
 
 Status Device::finish_write_back() {
@@ -97,10 +105,7 @@ Status Device::finish_write_back() {
   state.phase = Phase::kSettled;
   state.applied = state.folded;  // all was folded before
   OVL_TRY((*mark)->set(state).in("workdir: ovl"));
-  OVL_TRY(TouchedFile(os_, state_dir_.get()).remove());
-  OVL_TRY(remove_plan(os_, state_dir_.get()));
-  OVL_TRY(CopiesAhead::remove_all(os_, state_dir_.get()));
-  OVL_TRY(remove_staging(os_, state_dir_.get()));
+  OVL_TRY(remove_means());
   config_.report("finished a write-back to upperdir that was interrupted");
   return {};
 }
@@ -140,7 +145,8 @@ Status Device::record_upper(const Fd& staging) {
 // A last checkpoint; the whole tree is read when that cannot be, and to check
 // it. Not when upper is not as a checkpoint left it: the whole tree knows of
 // nothing in upper whether it is ours, and would take it away. Nor when a large
-// copy could not be made: it would need the same, from its beginning.
+// copy could not be made, or upper has no room: it would need the same, or
+// more.
 Status Device::bring_upper_up_to_date() {
   if (!has_checkpoints_ && !checkpointer_) {
     OVL_TRY(check_only_ours());

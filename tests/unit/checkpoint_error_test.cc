@@ -226,6 +226,32 @@ TEST(CheckpointError, OnceWhereOldFilesAreNeededCostsNothing) {
   }
 }
 
+// Whichever way the end takes, what the guest has closed takes no room then.
+TEST(CheckpointError, AtTheEndNoOldFileIsLeft) {
+  StoppingOs os;
+  int ends = 0;
+  bool has_failed = true;
+  for (uint64_t at = crash_start(); has_failed; at += crash_stride()) {
+    SCOPED_TRACE("failed at " + std::to_string(at));
+    StoppedStory story(os, {add_files, need_old_files});
+    story.checkpoint();
+    story.work(close_held);
+    os.reset();
+    os.fail_at(at, EIO);
+    const Status ended = story.world.device().write_back();
+    has_failed = os.count() > at;
+    os.reset();
+    if (ended) {
+      ASSERT_FALSE(std::filesystem::exists(story.world.path("work/ovl/kept")));
+    }
+    ends += ended && !story.world.reports.empty() ? 1 : 0;
+    story.restart();
+    story.check_end();
+    ASSERT_FALSE(::testing::Test::HasFailure());
+  }
+  EXPECT_GT(ends, 0);  // by the whole tree
+}
+
 TEST(CheckpointError, KilledWhereOldFilesAreNeededNothingIsLost) {
   StoppingOs os;
   const StoppedStory::Kind kind{add_files, need_old_files};
