@@ -139,6 +139,7 @@ class Device {
   Status bring_upper_up_to_date();
   Status find_upper_now();
   Status check_only_ours();
+  bool is_for_the_whole_tree(const Error& error) const;
   Result<bool> is_as_shown();
   Result<std::unique_ptr<ExtReader>> open_reader(
       const std::shared_ptr<const DiskView>& view);

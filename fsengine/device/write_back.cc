@@ -24,6 +24,7 @@
 #include <vector>
 
 #include "fsengine/device/absent_objects.h"
+#include "fsengine/device/deletions_ahead.h"
 #include "fsengine/device/device.h"
 #include "fsengine/device/host_facts.h"
 #include "fsengine/device/kept_files.h"
@@ -142,6 +143,11 @@ Status Device::record_upper(const Fd& staging) {
   return {};
 }
 
+bool Device::is_for_the_whole_tree(const Error& error) const {
+  return error.code() != ESTALE && !is_lack_of_room(error) &&
+         !checkpointer_->is_publishing() && !checkpointer_->is_copying();
+}
+
 // A last checkpoint; the whole tree is read when that cannot be, and to check
 // it. Not when upper is not as a checkpoint left it: the whole tree knows of
 // nothing in upper whether it is ours, and would take it away. Nor when a large
@@ -155,9 +161,7 @@ Status Device::bring_upper_up_to_date() {
   OVL_TRY(check_leftovers());
   checkpointer().expect_no_requests();
   const auto done = checkpoint_in_full(Position{UINT64_MAX});
-  const bool is_changed = !done && done.error().code() == ESTALE;
-  if (!done && (is_changed || checkpointer_->is_publishing() ||
-                checkpointer_->is_copying()))
+  if (!done && !is_for_the_whole_tree(done.error()))
     return tl::unexpected(done.error());
   OVL_TRY(check_only_ours());
   if (!done)

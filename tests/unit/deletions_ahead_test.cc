@@ -23,6 +23,7 @@ using ::testing::AnyOf;
 using ::testing::Contains;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
+using ::testing::Not;
 using Lines = CheckpointWorld::Lines;
 
 Status make_file(GuestFs& fs, const std::string& path) {
@@ -119,6 +120,21 @@ TEST(DeletionsAhead, AreNoReasonToTryAgainAndAgain) {
   story.attempt();
   EXPECT_EQ(story.world.state(), state);
   EXPECT_EQ(story.world.reports.size(), 1U);
+  story.end_with_room();
+}
+
+// Which would need more room.
+TEST(DeletionsAhead, AreAllThatTheEndOfARunDoes) {
+  FullOs os;
+  FullStory story(os);
+  const Status ended = story.world.device().write_back();
+  ASSERT_FALSE(ended);
+  EXPECT_EQ(ended.error().code(), ENOSPC);
+  EXPECT_THAT(story.world.reports, Not(Contains(HasSubstr("the whole tree"))));
+  EXPECT_THAT(
+      CheckpointWorld::difference(story.between(), story.world.merged()),
+      IsEmpty());
+  story.restart();
   story.end_with_room();
 }
 
