@@ -268,7 +268,7 @@ void Checkpointer::note_written(const DiskView& view) {
     ranges.reset();
   freed_.note_written(ranges);
   if (!ranges)
-    note_all_written(view, *decoder_);
+    note_all_written(view, *decoder_, BeginsAt::kMark);
   else
     for (const Disk::Range& range : *ranges)
       decoder_->note_written(range.first, range.count);
@@ -473,7 +473,7 @@ Status Checkpointer::adopt() {
               .in("workdir: ovl"));
   decoder_ = std::make_unique<Decoder>(std::move(none));
   const std::shared_ptr<const DiskView> view = OVL_TRY(context_.disk.seal());
-  note_all_written(*view, *decoder_);
+  note_all_written(*view, *decoder_, BeginsAt::kBase);
   OVL_TRY(decoder_->decode(*view, Decoder::Stillness::kStill));
   const CatalogDelta delta = decoder_->accept();
   MarkState mark;

@@ -7,11 +7,10 @@
 namespace ovl {
 namespace {
 
-// What upper provides is as the catalog has it: whoever writes there since has
-// the block in the log again.
-bool is_written(const DiskView::Piece& piece) {
-  return piece.where != DiskView::Where::kBase &&
-         piece.where != DiskView::Where::kProvided;
+bool is_written(const DiskView::Piece& piece, BeginsAt begin) {
+  const bool is_as_known =
+      piece.where == DiskView::Where::kProvided && begin == BeginsAt::kMark;
+  return piece.where != DiskView::Where::kBase && !is_as_known;
 }
 
 void note_base(const DiskView& view, const BlockRange& range,
@@ -41,11 +40,11 @@ void note_taken_back(const DiskView& view, Decoder& decoder) {
 
 }  // namespace
 
-void note_all_written(const DiskView& view, Decoder& decoder) {
+void note_all_written(const DiskView& view, Decoder& decoder, BeginsAt begin) {
   const uint64_t end = view.size() / kBlockSize;
   for (uint64_t block = 0; block < end;) {
     const DiskView::Piece piece = view.piece_at(BlockNo{block}, end - block);
-    if (is_written(piece))
+    if (is_written(piece, begin))
       decoder.note_written(BlockNo{block}, piece.count);
     block += piece.count;
   }

@@ -53,7 +53,7 @@ Status PendingChanges::open_state(Os& os) {
                 "a write-back was interrupted: the next start of a "
                 "server ends it");
   view_ = OVL_TRY(disk_->seal());
-  note_all_written(*view_, *decoder_);
+  note_all_written(*view_, *decoder_, BeginsAt::kBase);
   return {};
 }
 
