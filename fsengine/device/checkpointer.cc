@@ -114,7 +114,6 @@ Result<bool> Checkpointer::take(Position flushed) {
     OVL_TRY(copies_.remove_all());
     return true;
   }
-  OVL_TRY(context_.disk.flush());
   auto planned = OVL_TRY(decode(*view, flushed));
   if (!planned)
     return false;
@@ -188,9 +187,11 @@ Status Checkpointer::give_back_freed() {
   return freed_.give_back_all(*view, decoder_->catalog());
 }
 
-// Nothing: no state to take.
+// Nothing: no state to take. What is taken is on disk: upper must not be ahead
+// of the log.
 Result<std::optional<Checkpointer::Planned>> Checkpointer::decode(
     const DiskView& view, Position flushed) {
+  OVL_TRY(context_.disk.flush());
   const bool is_still = flushed >= view.last();
   auto changes = decoder_->decode(
       view, is_still ? Decoder::Stillness::kStill : Decoder::Stillness::kBusy);

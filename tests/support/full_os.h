@@ -1,25 +1,36 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #pragma once
 
+#include <atomic>
 #include <cerrno>
 #include <filesystem>
+#include <functional>
 #include <string>
+#include <utility>
 
 #include "tests/support/stopping_os.h"
 
 namespace ovl {
 
-/// While it is full, upper's file system has no room for bytes of files: for
-/// names, and all else, there is some.
-class FullOs : public StoppingOs {
+/// An Os in which upper's file system, while it is full, has no room for bytes
+/// of files: for names, and all else, there is some.
+template <typename Base>
+class FullDisk : public Base {
  public:
+  using Base::Base;
+
+  /// Called once, when there is no room for the first time.
+  std::function<void()> on_refusal;
+
   void fill_up(bool is_full = true) { is_full_ = is_full; }
 
   Status pwrite(int fd, std::span<const std::byte> bytes,
                 uint64_t offset) override {
-    if (is_full_ && is_staged(fd))
-      return system_error(ENOSPC, "write");
-    return StoppingOs::pwrite(fd, bytes, offset);
+    if (!is_full_ || !is_staged(fd))
+      return Base::pwrite(fd, bytes, offset);
+    if (on_refusal)
+      std::exchange(on_refusal, {})();
+    return system_error(ENOSPC, "write");
   }
 
  private:
@@ -31,5 +42,7 @@ class FullOs : public StoppingOs {
 
   std::atomic<bool> is_full_ = false;
 };
+
+using FullOs = FullDisk<StoppingOs>;
 
 }  // namespace ovl
