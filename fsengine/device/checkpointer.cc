@@ -157,7 +157,8 @@ Result<bool> Checkpointer::delete_ahead(const DiskView& view,
   Catalog before(base_);
   OVL_TRY(catalog_.read(place_in(mark), before).in("workdir: ovl"));
   DeletionsAhead ahead = OVL_TRY(
-      find_deletions(std::move(before), changes, delta, *decoder_, view));
+      find_deletions(std::move(before), LiveDelta(names_.tree(), changes),
+                     delta, *decoder_, view));
   const Position position{to_int(view.last()) - 1};
   if (ahead.empty() || position <= applied_)
     return false;

@@ -8,6 +8,9 @@
 // It has the last position but one of the log, so that the whole state, at the
 // last one, is still to come.
 //
+// Invariant: a path that leads somewhere before and after does so between:
+// what another object took the place of stays until that one is there.
+//
 // Invariant: nothing is deleted that the device needs. A block that another
 // file took over as it is, without a write (as defragmentation does), has its
 // bytes in upper's file, which stays; one that was written since has them in
@@ -17,9 +20,15 @@
 // state between.
 #include "fsengine/device/deletions_ahead.h"
 
+#include <algorithm>
 #include <cerrno>
+#include <optional>
+#include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
+
+#include "fsengine/base/paths.h"
 
 #include "images/decode/deletions.h"
 #include "images/decode/inode_pass.h"
@@ -36,6 +45,25 @@ bool is_written(const DiskView& view, BlockNo first, uint64_t count) {
     at += piece.count;
   }
   return true;
+}
+
+bool leads_somewhere(const LiveDelta& names, std::string_view path) {
+  std::optional<ObjectId> at = names.tree().root();
+  while (at && !path.empty()) {
+    const size_t slash = std::min(path.find('/'), path.size());
+    at = names.child({*at, std::string(path.substr(0, slash))});
+    path.remove_prefix(std::min(slash + 1, path.size()));
+  }
+  return at.has_value();
+}
+
+// The guest put something in its place, perhaps by way of a directory.
+bool has_successor(const LiveDelta& names, const ObjectId& id) {
+  const LiveTree& before = names.tree();
+  return std::ranges::any_of(before.names(id), [&](const LiveTree::Name& name) {
+    return leads_somewhere(names,
+                           join_path(before.path(name.directory), name.name));
+  });
 }
 
 // No block that is in use now is read from the file.
@@ -75,15 +103,17 @@ Result<std::vector<Ino>> find_closed(const CatalogDelta& delta,
 
 }  // namespace
 
-Result<DeletionsAhead> find_deletions(Catalog before, const Changes& changes,
+Result<DeletionsAhead> find_deletions(Catalog before, const LiveDelta& names,
                                       const CatalogDelta& delta,
                                       const Decoder& decoder,
                                       const DiskView& view) {
   const Catalog& now = decoder.catalog();
-  const auto can_go = [&](const ObjectId& id) {
-    return is_unneeded(id.ino, before, now, view);
+  const auto can_go = [&](const ObjectId& id) -> Result<bool> {
+    if (has_successor(names, id))
+      return false;
+    return S_ISREG(id.type) ? is_unneeded(id.ino, before, now, view) : true;
   };
-  Changes deletions = OVL_TRY(deletions_in(changes, can_go));
+  Changes deletions = OVL_TRY(deletions_in(names.changes(), can_go));
   const std::vector<Ino> closed =
       OVL_TRY(find_closed(delta, before, now, view));
   CatalogDelta taken = OVL_TRY(take_out(before, deletions, closed));

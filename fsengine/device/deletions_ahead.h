@@ -3,6 +3,7 @@
 
 #include "fsengine/base/change.h"
 #include "fsengine/base/result.h"
+#include "fsengine/overlay/live_delta.h"
 #include "fsengine/store/disk_view.h"
 #include "images/decode/catalog.h"
 #include "images/decode/catalog_codec.h"
@@ -20,9 +21,9 @@ struct DeletionsAhead {
   bool empty() const { return delta.inodes.empty(); }
 };
 
-/// Between `before`, which upper shows, and what `decoder` accepted of `view`
-/// by `changes` and `delta`.
-Result<DeletionsAhead> find_deletions(Catalog before, const Changes& changes,
+/// Between `before`, which upper shows by the names of `names`, and what
+/// `decoder` accepted of `view` by its changes, and by `delta`.
+Result<DeletionsAhead> find_deletions(Catalog before, const LiveDelta& names,
                                       const CatalogDelta& delta,
                                       const Decoder& decoder,
                                       const DiskView& view);

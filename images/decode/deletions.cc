@@ -33,7 +33,7 @@ class Selection {
     for (const ObjectChange& change : changes_.objects) {
       const bool is_gone =
           change.kind == ObjectChange::Kind::kGone && !change.is_kept;
-      if (is_gone && (!S_ISREG(change.id.type) || OVL_TRY(can_go(change.id))))
+      if (is_gone && OVL_TRY(can_go(change.id)))
         gone_.insert(change.id);
     }
     return {};

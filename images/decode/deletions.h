@@ -15,9 +15,9 @@
 
 namespace ovl {
 
-/// The objects of `changes` that are gone, are not in use any more, and whose
-/// names lead nowhere now; of directories only those of which nothing else is
-/// left. Of a file `can_go` decides, too.
+/// The objects of `changes` that are gone, are not in use any more, whose names
+/// lead nowhere now, and that `can_go`; of directories only those of which
+/// nothing else is left.
 Result<Changes> deletions_in(
     const Changes& changes,
     const std::function<Result<bool>(const ObjectId&)>& can_go);

@@ -214,6 +214,20 @@ Status take_blocks(GuestFs& fs, const std::string& from,
   return fs.unlink(from);
 }
 
+TEST(DeletionsAhead, AreNotOfWhatADirectoryTookThePlaceOf) {
+  FullOs os;
+  FullStory story(os, add_files, [](GuestFs& fs) -> Status {
+    OVL_TRY(fs.rename("tree", "tree.old"));
+    OVL_TRY(fs.mkdir("tree", 0755));
+    OVL_TRY(make_file(fs, "tree/t"));
+    return fs.remove_tree("tree.old");
+  });
+  story.attempt();
+  EXPECT_EQ(story.world.merged(),
+            without(story.before, {"tree/sub", "tree/sub/u", "tree/symlink"}));
+  story.end_with_room();
+}
+
 // What upper has of the deleted file is the other's, which is to be made anew.
 TEST(DeletionsAhead, AreNotOfFilesWhoseBlocksAnotherTook) {
   FullOs os;
@@ -248,11 +262,23 @@ TEST(DeletionsAhead, AreAlsoOfFilesThatAreClosed) {
   story.end_with_room();
 }
 
-// All that upper shows it showed before.
+std::set<std::string> paths_of(const Lines& lines) {
+  std::set<std::string> paths;
+  for (const std::string& line : lines)
+    paths.insert(line.substr(0, line.find(' ')));
+  return paths;
+}
+
+// All that upper shows it showed before, and all paths that lead somewhere
+// before and after.
 void check_between(const CheckpointStory& story, const Error& error) {
   ASSERT_EQ(error.code(), ENOSPC) << error.what();
   const Lines merged = story.world.merged();
   ASSERT_TRUE(std::ranges::includes(story.before, merged));
+  const auto found = paths_of(merged);
+  const auto after = paths_of(story.after);
+  for (const std::string& path : paths_of(story.before))
+    ASSERT_TRUE(found.contains(path) || !after.contains(path)) << path;
   const bool is_told =
       !story.world.reports.empty() &&
       story.world.reports.back().find("what was deleted") != std::string::npos;
