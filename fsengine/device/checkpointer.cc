@@ -92,7 +92,7 @@ Result<bool> Checkpointer::run(Position flushed) {
   if (done || pending_ || !is_lack_of_room(done.error()))
     return done;
   auto has_room = make_room(flushed);
-  if (!has_room && pending_)
+  if (!has_room && (pending_ || !is_lack_of_room(has_room.error())))
     return has_room;
   return has_room && *has_room ? take(flushed) : std::move(done);
 }
@@ -136,9 +136,11 @@ Result<bool> Checkpointer::take(Position flushed) {
   return true;
 }
 
-// False: nothing can go.
+// False: nothing can go, or nothing more.
 Result<bool> Checkpointer::make_room(Position flushed) {
   OVL_TRY(prepare());
+  if (deleted_until_ == context_.disk.last())
+    return false;
   const std::shared_ptr<const DiskView> view = OVL_TRY(context_.disk.seal());
   note_written(*view);
   const auto planned = OVL_TRY(decode(*view, flushed));
@@ -147,6 +149,8 @@ Result<bool> Checkpointer::make_room(Position flushed) {
   auto done = delete_ahead(*view, planned->changes);
   if (!pending_ && !(done && *done))
     decoder_.reset();
+  if (done)
+    deleted_until_ = view->last();
   return done;
 }
 

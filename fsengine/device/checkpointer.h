@@ -174,6 +174,7 @@ class Checkpointer {
   std::optional<Pending> pending_;
   // What was in no state to take, and whether a FLUSH covered it.
   std::optional<std::pair<Position, bool>> refused_;
+  Position deleted_until_{};  // all that can go ahead of the rest has gone
   bool is_copying_ = false;
   bool is_clean_ = false;
   bool is_mark_unsure_ = false;  // on disk it may tell of more than here
