@@ -11,12 +11,14 @@
 #include <cerrno>
 #include <optional>
 #include <span>
+#include <utility>
 #include <vector>
 
 #include "fsengine/base/paths.h"
 #include "fsengine/base/units.h"
 #include "fsengine/overlay/own_sync.h"
 #include "fsengine/overlay/publish_plan.h"
+#include "fsengine/overlay/publish_room.h"
 
 namespace ovl {
 namespace {
@@ -158,6 +160,24 @@ Status patch(Os& os, int upper, int staging, const PatchStep& step) {
   return {};
 }
 
+bool is_no_room(const Status& status) {
+  return !status &&
+         (status.error().code() == ENOSPC || status.error().code() == EDQUOT);
+}
+
+Status patch_all(Os& os, int upper, int staging, const PublishPlan& plan) {
+  bool has_all_room = false;
+  for (const PatchStep& step : plan.patches) {
+    Status done = patch(os, upper, staging, step);
+    if (is_no_room(done) && !std::exchange(has_all_room, true)) {
+      OVL_TRY(remove_taken_out(os, upper, staging, plan).in("workdir: ovl"));
+      done = patch(os, upper, staging, step);
+    }
+    OVL_TRY(std::move(done).in("upperdir: " + step.path));
+  }
+  return {};
+}
+
 Status settle(Os& os, int upper, const AttributeStep& step,
               Unrepresentable* unrepresentable) {
   const Located place = OVL_TRY(locate(upper, step.path));
@@ -176,6 +196,7 @@ Status check_upper(int upper, const PublishPlan& plan) {
 Status publish(Os& os, int upper, int staging, const PublishPlan& plan,
                Unrepresentable* unrepresentable) {
   OVL_TRY(check_upper(upper, plan).in("upperdir"));
+  OVL_TRY(give_up_room(os, staging).in("workdir: ovl/staging"));
   for (const UnlockStep& step : plan.unlocks)
     OVL_TRY(unlock(os, upper, step).in("upperdir: " + step.path));
   for (const MoveStep& step : plan.moves)
@@ -184,8 +205,7 @@ Status publish(Os& os, int upper, int staging, const PublishPlan& plan,
   for (const NameStep& step : plan.names)
     OVL_TRY(carry_out(os, upper, staging, step)
                 .in("upperdir: " + join_path(step.dir, step.name)));
-  for (const PatchStep& step : plan.patches)
-    OVL_TRY(patch(os, upper, staging, step).in("upperdir: " + step.path));
+  OVL_TRY(patch_all(os, upper, staging, plan));
   for (const AttributeStep& step : plan.attributes)
     OVL_TRY(
         settle(os, upper, step, unrepresentable).in("upperdir: " + step.path));

@@ -12,6 +12,7 @@
 #include "fsengine/base/dir_names.h"
 #include "fsengine/base/paths.h"
 #include "fsengine/overlay/own_sync.h"
+#include "fsengine/overlay/publish_room.h"
 
 namespace ovl {
 
@@ -45,6 +46,7 @@ Result<PublishPlan> UpperStage::run() {
   settle_dirs();
   if (!result_.empty())
     OVL_TRY(sync_staged(target_.os, target_.staging).in("workdir"));
+  OVL_TRY(take_room(target_.os, target_.staging, room_).in("workdir"));
   return std::move(result_);
 }
 
@@ -313,6 +315,8 @@ Status UpperStage::stage_patch(const WantedPatch& patch) {
                  patch.content.size, new_staged_name(), patch.content.changed};
   OVL_TRY(writer_.make_patch({target_.staging, step.staged}, patch.node,
                              patch.content));
+  room_ += OVL_TRY(room_of_patch(target_.upper, host_path(target_.pool, object),
+                                 patch.content));
   // Writing takes set-id bits and capabilities away. What is to be removed its
   // name has said, before.
   result_.attributes.push_back(

@@ -103,6 +103,7 @@ class UpperStage {
   std::unordered_map<NodeId, uint64_t> made_;
   std::unordered_set<NodeId> left_out_;
   uint64_t staged_count_ = 0;
+  uint64_t room_ = 0;  // bytes that patches take of upper
 };
 
 }  // namespace ovl
