@@ -92,6 +92,12 @@ class HostOs : public Os {
   Status allocate(int fd, uint64_t size) override {
     return check(::fallocate(fd, 0, 0, static_cast<off_t>(size)), "fallocate");
   }
+  Status take_space(int fd, uint64_t offset, uint64_t length) override {
+    return check(
+        ::fallocate(fd, FALLOC_FL_KEEP_SIZE, static_cast<off_t>(offset),
+                    static_cast<off_t>(length)),
+        "fallocate");
+  }
 
   Status fdatasync(int fd) override {
     return check(::fdatasync(fd), "fdatasync");

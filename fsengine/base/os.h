@@ -66,6 +66,8 @@ class Os {
   /// Makes an empty file `size` zeros that have their space; EOPNOTSUPP where
   /// the file system cannot without writing them.
   virtual Status allocate(int fd, uint64_t size) = 0;
+  /// Takes space for a range of a file, which reads as before.
+  virtual Status take_space(int fd, uint64_t offset, uint64_t length) = 0;
   /// Gives a file a range of another one's bytes, whole blocks, by sharing
   /// their space; EOPNOTSUPP, EXDEV or EINVAL where that cannot be.
   virtual Status share_range(int from, uint64_t from_offset, int to,

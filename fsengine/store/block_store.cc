@@ -2,12 +2,13 @@
 #include "fsengine/store/block_store.h"
 
 #include <fcntl.h>
-#include <unistd.h>
+#include <sys/statvfs.h>
 
 #include <cerrno>
 #include <string>
 
 #include "fsengine/base/read_at.h"
+#include "fsengine/store/allocated_ranges.h"
 #include "fsengine/store/copy_onto_itself.h"
 
 namespace ovl {
@@ -89,6 +90,17 @@ Status BlockStore::place(BlockNo first, std::span<const std::byte> blocks) {
       .in(kBlocksName);
 }
 
+Status BlockStore::take_space(BlockNo first, uint64_t count,
+                              uint64_t spare_bytes) const {
+  struct statvfs fs {};
+  if (::fstatvfs(blocks_.get(), &fs) != 0)
+    return last_error("statvfs");
+  if (fs.f_bavail * fs.f_frsize < spare_bytes + count * kBlockSize)
+    return system_error(ENOSPC, "take space");
+  return os_.take_space(blocks_.get(), to_int(first) * kBlockSize,
+                        count * kBlockSize);
+}
+
 Status BlockStore::write_again(BlockNo first, uint64_t count) {
   return copy_onto_itself(os_, blocks_.get(), to_int(first) * kBlockSize,
                           count * kBlockSize)
@@ -144,28 +156,21 @@ Status BlockStore::give_back(BlockNo first, uint64_t count) {
 
 Result<std::vector<BlockRange>> BlockStore::find_unused() const {
   std::vector<BlockRange> unused;
-  for (off_t at = 0; (at = ::lseek(blocks_.get(), at, SEEK_DATA)) >= 0;) {
-    const off_t hole = ::lseek(blocks_.get(), at, SEEK_HOLE);
-    if (hole < 0)
-      break;
-    const uint64_t end = blocks_for(static_cast<uint64_t>(hole));
-    for (uint64_t block = static_cast<uint64_t>(at) / kBlockSize;
-         block < end;) {
-      const uint64_t run = map_.run_length(BlockNo{block}, end - block);
+  for (const BlockRange& range :
+       OVL_TRY(allocated_ranges(blocks_.get()).in(kBlocksName)))
+    for (uint64_t block = to_int(range.first); block < range.end();) {
+      const uint64_t run = map_.run_length(BlockNo{block}, range.end() - block);
       if (!map_.test(BlockNo{block}))
         unused.push_back({BlockNo{block}, run});
       block += run;
     }
-    at = hole;
-  }
-  if (errno != ENXIO)
-    return last_error(std::string(kBlocksName) + ": lseek");
   return unused;
 }
 
-bool BlockStore::is_free(BlockNo first, uint64_t count) const {
-  return !map_.test(first) && map_.run_length(first, count) == count &&
-         !idle_.test(first) && idle_.run_length(first, count) == count;
+uint64_t BlockStore::free_blocks(BlockNo first, uint64_t most) const {
+  if (map_.test(first) || idle_.test(first))
+    return 0;
+  return idle_.run_length(first, map_.run_length(first, most));
 }
 
 }  // namespace ovl

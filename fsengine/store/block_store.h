@@ -51,6 +51,8 @@ class BlockStore {
   /// Writes whole blocks that the map has not, and leaves it so. Safe for any
   /// thread, for blocks of its own.
   Status place(BlockNo first, std::span<const std::byte> blocks);
+  /// Takes space for blocks that may be placed, while so much is free then.
+  Status take_space(BlockNo first, uint64_t count, uint64_t spare_bytes) const;
   /// What was placed there is in the map from now on.
   void adopt(BlockNo first, uint64_t count);
   /// Writes whole blocks as they read.
@@ -76,7 +78,11 @@ class BlockStore {
   Status give_back(BlockNo first, uint64_t count);
   /// May these blocks be placed: are they neither in the map, nor idle, which
   /// those are whose space is not given back yet?
-  bool is_free(BlockNo first, uint64_t count) const;
+  bool is_free(BlockNo first, uint64_t count) const {
+    return free_blocks(first, count) == count;
+  }
+  /// How many of them from the first one on.
+  uint64_t free_blocks(BlockNo first, uint64_t most) const;
 
  private:
   BlockStore(Os& os, uint64_t blocks)

@@ -186,8 +186,12 @@ Result<Disk::Written> Disk::write_blocks(BlockNo first,
                                          std::span<const std::byte> bytes) {
   const uint64_t most =
       std::min(bytes.size() / kBlockSize, most_record_blocks());
-  const uint64_t fresh = reserve_home(first, most);
+  const Home home = reserve_home(first, most);
+  const uint64_t fresh = home.count;
   const uint64_t count = fresh > 0 ? fresh : most;
+  if (home.ahead)
+    (void)store_->take_space(home.ahead->first, home.ahead->count,
+                             options_.ahead.spare_bytes);
   const auto now = bytes.first(count * kBlockSize);
   unsynced_bytes_ += now.size();
   const Position position = OVL_TRY(
@@ -210,10 +214,9 @@ uint64_t Disk::untouched_blocks(BlockNo first, uint64_t most) const {
   return is_free ? piece.count : 0;
 }
 
-// How many blocks go to their places: none when the log is the better place.
-uint64_t Disk::reserve_home(BlockNo first, uint64_t most) {
+Disk::Home Disk::reserve_home(BlockNo first, uint64_t most) {
   if (!is_worth_placing(most))
-    return 0;
+    return {};
   const MutexLock lock(mutex_);
   const uint64_t count = untouched_blocks(first, most);
   const auto overlaps = [&](const Placing& other) {
@@ -222,9 +225,10 @@ uint64_t Disk::reserve_home(BlockNo first, uint64_t most) {
   };
   if (count == 0 || !is_worth_placing(count) ||
       std::ranges::any_of(placing_, overlaps))
-    return 0;
+    return {};
   placing_.push_back({{first, count}, ++placings_});
-  return count;
+  return {count, count < kManyBlocks ? ahead_.note_placed(first, count)
+                                     : std::nullopt};
 }
 
 void Disk::release_home(BlockNo first) {
@@ -393,6 +397,10 @@ uint64_t Disk::live_log_bytes() const {
 }
 
 void Disk::make_room() {
+  {
+    const MutexLock lock(fold_mutex_);
+    (void)give_back_ahead(Ahead::kAll);
+  }
   auto folded = fold();
   if (!folded && ballast_->give_up())
     folded = fold();

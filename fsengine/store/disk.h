@@ -31,6 +31,7 @@
 #include "fsengine/store/log_writer.h"
 #include "fsengine/store/mark.h"
 #include "fsengine/store/segment_pool.h"
+#include "fsengine/store/space_ahead.h"
 #include "fsengine/store/worker.h"
 
 namespace ovl {
@@ -43,7 +44,8 @@ enum class Durability {
 struct DiskOptions {
   uint32_t segment_blocks = 4096;  // of new segments, at least 4; 16 MiB
   uint64_t log_bytes = uint64_t{256} << 20;  // live log that is aimed at
-  const BlockSource* provider = nullptr;     // of what provide() was told of
+  SpaceAhead::Rules ahead;
+  const BlockSource* provider = nullptr;  // of what provide() was told of
   std::function<void(const std::string& line)> report;
 };
 
@@ -157,7 +159,12 @@ class Disk {
   bool is_worth_placing(uint64_t blocks) const;
   uint64_t untouched_blocks(BlockNo first, uint64_t most) const
       OVL_REQUIRES(mutex_);
-  uint64_t reserve_home(BlockNo first, uint64_t most);
+  // Of blocks: so many go to their places, none when the log is the better one.
+  struct Home {
+    uint64_t count = 0;
+    std::optional<Range> ahead;  // to take space for, before
+  };
+  Home reserve_home(BlockNo first, uint64_t most);
   void release_home(BlockNo first) OVL_REQUIRES(mutex_);
   void wait_for_placing() OVL_EXCLUDES(mutex_);
   Status sync_store();
@@ -184,6 +191,12 @@ class Disk {
   void note_idle(const DiskView& at, std::span<const Range> ranges)
       OVL_REQUIRES(fold_mutex_);
   Status give_back_idle() OVL_REQUIRES(fold_mutex_);
+  enum class Ahead { kQuiet, kAll };
+  Status give_back_ahead(Ahead which) OVL_REQUIRES(fold_mutex_);
+  void note_unused(const Range& chunk, std::vector<Range>& unused)
+      OVL_REQUIRES(mutex_);
+  uint64_t unused_blocks(BlockNo first, uint64_t most) const
+      OVL_REQUIRES(mutex_);
   DiskView::Below below_generations() const {
     return {*store_, base_, options_.provider};
   }
@@ -225,6 +238,7 @@ class Disk {
   std::vector<Placing> placing_ OVL_GUARDED_BY(mutex_);  // by writers at work
   uint64_t placings_ OVL_GUARDED_BY(mutex_) = 0;
   CondVar placed_;
+  SpaceAhead ahead_ OVL_GUARDED_BY(mutex_);
   std::atomic<uint64_t> unsynced_bytes_ = 0;
   std::unique_ptr<LogSync> sync_;
 

@@ -70,7 +70,7 @@ Status Disk::fold_locked() {
   OVL_TRY(seal_active());
   OVL_TRY(fold_sealed());
   shrink_log(UINT64_MAX);
-  return give_back_idle();
+  return give_back_ahead(Ahead::kQuiet);
 }
 
 // Files are kept for later segments, up to what the log is meant to take: a new
@@ -124,6 +124,7 @@ Result<std::shared_ptr<const DiskView>> Disk::seal() {
   const MutexLock lock(fold_mutex_);
   OVL_TRY(fold_sealed());
   OVL_TRY(seal_active());
+  OVL_TRY(give_back_ahead(Ahead::kQuiet));
   const std::shared_ptr<Generation> generation = sealed();
   const Position at = generation ? generation->last() : mark().folded;
   auto view = std::make_shared<const DiskView>(generation, nullptr,
@@ -174,7 +175,7 @@ Status Disk::provide(const DiskView& at, std::span<const Range> ranges) {
     publish_view();
   }
   shrink_log(used);
-  return give_back_idle();
+  return give_back_ahead(Ahead::kQuiet);
 }
 
 bool Disk::is_any_in_log(std::span<const Range> ranges) const {
@@ -221,6 +222,48 @@ Status Disk::give_back_idle() {
     next = idle_.erase(next);
   }
   return {};
+}
+
+// And all that is idle. Who places blocks asks under the same lock whether they
+// are, so nobody does before their space is given back.
+Status Disk::give_back_ahead(Ahead which) {
+  {
+    const MutexLock lock(mutex_);
+    Idle idle;
+    for (const Range& chunk :
+         which == Ahead::kAll ? ahead_.take_all() : ahead_.take_quiet())
+      note_unused(chunk, idle.ranges);
+    if (!idle.ranges.empty())
+      idle_.push_back(std::move(idle));
+  }
+  return give_back_idle();
+}
+
+// What nobody has, or upper, and nobody is about to place.
+void Disk::note_unused(const Range& chunk, std::vector<Range>& unused) {
+  for (uint64_t at = to_int(chunk.first); at < chunk.end();) {
+    const DiskView::Piece piece = now_->piece_at(BlockNo{at}, chunk.end() - at);
+    const bool is_elsewhere = piece.where == DiskView::Where::kBase ||
+                              piece.where == DiskView::Where::kProvided;
+    const uint64_t count =
+        is_elsewhere ? unused_blocks(BlockNo{at}, piece.count) : 0;
+    if (count > 0) {
+      store_->note_idle(BlockNo{at}, count);
+      unused.push_back({BlockNo{at}, count});
+    }
+    at += is_elsewhere ? std::max<uint64_t>(count, 1) : piece.count;
+  }
+}
+
+// From the first one on. Those that are idle already somebody may yet read.
+uint64_t Disk::unused_blocks(BlockNo first, uint64_t most) const {
+  uint64_t count = store_->free_blocks(first, most);
+  for (const Placing& placing : placing_)
+    if (placing.range.end() > to_int(first)) {
+      const uint64_t begin = to_int(placing.range.first);
+      count = std::min(count, begin - std::min(begin, to_int(first)));
+    }
+  return count;
 }
 
 void Disk::start_folding() {

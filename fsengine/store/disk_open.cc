@@ -50,6 +50,7 @@ Disk::Disk(Os& os, const BlockSource& base, DiskOptions options)
     : os_(os),
       base_(base),
       options_(std::move(options)),
+      ahead_(options_.ahead, blocks_for(base.size())),
       worker_([this] { fold_in_background(); }) {}
 
 Disk::~Disk() {
@@ -241,6 +242,10 @@ LogSync::Work Disk::take_unsynced() {
 Status Disk::close() {
   worker_.stop();
   OVL_TRY(fold());
+  {
+    const MutexLock lock(fold_mutex_);
+    OVL_TRY(give_back_ahead(Ahead::kAll));
+  }
   OVL_TRY(change_mark([](MarkState& mark) { mark.opened_sequence = 0; }));
   {
     const MutexLock lock(mutex_);

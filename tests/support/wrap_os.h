@@ -37,6 +37,9 @@ class WrapOs : public Os {
   Status allocate(int fd, uint64_t size) override {
     return os_.allocate(fd, size);
   }
+  Status take_space(int fd, uint64_t offset, uint64_t length) override {
+    return os_.take_space(fd, offset, length);
+  }
   Status fdatasync(int fd) override { return os_.fdatasync(fd); }
   Status fsync(int fd) override { return os_.fsync(fd); }
   Status syncfs(int fd) override { return os_.syncfs(fd); }

@@ -25,6 +25,10 @@ DiskOptions small() {
   DiskOptions options;
   options.segment_blocks = 300;
   options.log_bytes = 8 * options.segment_blocks * kBlockSize;
+  options.ahead = {.chunk_blocks = 64,
+                   .enough_blocks = 2,
+                   .most_chunks = 12,
+                   .spare_bytes = 0};
   return options;
 }
 
@@ -261,6 +265,58 @@ TEST(DiskModel, WritersOfSharedBlocksAndFoldingAtOnce) {
   Bytes after(disk->size());
   ASSERT_TRUE(disk->read(0, after));
   EXPECT_TRUE(before == after);
+}
+
+// Each has blocks of its own, which it writes one by one and trims, so that
+// they are fresh again, while space for all of them is taken and given back.
+TEST(DiskModel, WritersOfChunksWhoseSpaceComesAndGoes) {
+  const LetterBase base(kBlocks);
+  TempDir temp;
+  const Fd dir = open_dir(temp.path());
+  auto disk =
+      Disk::create(host_os(), dir.get(), base, kFingerprint, small()).value();
+  constexpr uint64_t kThreads = 3;
+  constexpr uint64_t kFirst = kBlocks / 2;
+  constexpr uint64_t kRegion = 900;
+  std::vector<char> expected(kRegion, '\0');
+  std::atomic<uint64_t> at_work = kThreads;
+  const auto work = [&](uint64_t thread) {
+    std::mt19937_64 random(thread);
+    for (int i = 0; i < 3000; ++i) {
+      const uint64_t block =
+          random() % (kRegion / kThreads) * kThreads + thread;
+      const uint64_t offset = (kFirst + block) * kBlockSize;
+      const char letter = static_cast<char>('a' + i % 26);
+      Bytes bytes(kBlockSize, static_cast<std::byte>(letter));
+      EXPECT_TRUE(disk->write(offset, bytes, Durability::kLazy));
+      expected[block] = letter;
+      if (random() % 3 == 0) {
+        EXPECT_TRUE(disk->zero(offset, kBlockSize, Durability::kLazy));
+        expected[block] = '\0';
+      }
+      const uint64_t other =
+          random() % (kRegion / kThreads) * kThreads + thread;
+      EXPECT_TRUE(disk->read((kFirst + other) * kBlockSize, bytes));
+      EXPECT_TRUE(bytes ==
+                  Bytes(kBlockSize, static_cast<std::byte>(expected[other])));
+    }
+    --at_work;
+  };
+  const Bytes much(2 << 20, std::byte{1});
+  EXPECT_TRUE(disk->write(0, much, Durability::kLazy));  // see Disk::place()
+  std::vector<std::thread> threads;
+  for (uint64_t thread = 0; thread < kThreads; ++thread)
+    threads.emplace_back(work, thread);
+  while (at_work > 0)
+    EXPECT_TRUE(disk->fold());
+  for (std::thread& thread : threads)
+    thread.join();
+  Bytes bytes(kBlockSize);
+  for (uint64_t block = 0; block < kRegion; ++block) {
+    ASSERT_TRUE(disk->read((kFirst + block) * kBlockSize, bytes));
+    ASSERT_TRUE(bytes ==
+                Bytes(kBlockSize, static_cast<std::byte>(expected[block])));
+  }
 }
 
 // All write the same fresh blocks: whoever is last, each block is one of them.
