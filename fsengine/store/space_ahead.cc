@@ -15,7 +15,7 @@
 // (BlockStore::find_unused).
 //
 // Cost: memory that does not grow with the device; of disk space, for seconds,
-// at most 256 MiB that the guest does not use, and none where less than 4 GiB
+// at most 512 MiB that the guest does not use, and none where less than 4 GiB
 // are free.
 #include "fsengine/store/space_ahead.h"
 

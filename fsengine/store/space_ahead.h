@@ -17,7 +17,7 @@ class SpaceAhead {
   struct Rules {
     uint32_t chunk_blocks = (16 << 20) / kBlockSize;
     uint32_t enough_blocks = 8;  // placed in a chunk since the last pass
-    uint32_t most_chunks = 16;   // that have space at a time
+    uint32_t most_chunks = 32;   // that have space at a time
     /// Bytes that must be free on the host's disk.
     uint64_t spare_bytes = uint64_t{4} << 30;
   };
