@@ -13,6 +13,7 @@
 #include <string>
 #include <vector>
 
+#include "tests/support/carry_out.h"
 #include "tests/support/checkpoint_story.h"
 #include "tests/support/device_readers.h"
 #include "tests/support/guest_history.h"
@@ -240,22 +241,11 @@ class WindowStory : public CheckpointStory {
     if (os_.is_watching() && full_at_.contains(next_))
       os_.fill_up();
     history_.ask(next_, request);
-    guest_failure_ = carry_out(request);
+    guest_failure_ = carry_out(world.device(), request);
     if (!guest_failure_)
       return;
     history_.acknowledge(request);
     ++next_;
-  }
-  Status carry_out(const GuestRequest& request) {
-    switch (request.kind) {
-      case GuestRequest::Kind::kWrite:
-        return world.device().write(request.offset, request.bytes);
-      case GuestRequest::Kind::kZero:
-        return world.device().zero(request.offset, request.bytes.size());
-      case GuestRequest::Kind::kFlush:
-        return world.device().flush();
-    }
-    return {};
   }
 
   void before_operation(uint64_t operation) {

@@ -11,6 +11,7 @@
 #include <fstream>
 #include <iterator>
 
+#include "tests/support/carry_out.h"
 #include "tests/support/checkpoint_story.h"
 #include "tests/support/crash_stride.h"
 #include "tests/support/full_os.h"
@@ -97,18 +98,7 @@ class PowerStory : public CheckpointStory {
   }
   void ask() {
     for (const GuestRequest& request : guest_->take_requests())
-      must(carry_out(request));
-  }
-  Status carry_out(const GuestRequest& request) {
-    switch (request.kind) {
-      case GuestRequest::Kind::kWrite:
-        return world.device().write(request.offset, request.bytes);
-      case GuestRequest::Kind::kZero:
-        return world.device().zero(request.offset, request.bytes.size());
-      case GuestRequest::Kind::kFlush:
-        return world.device().flush();
-    }
-    return {};
+      must(carry_out(world.device(), request));
   }
 
   PowerOs& power_;
