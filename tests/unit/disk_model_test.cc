@@ -24,7 +24,7 @@ constexpr uint64_t kMostSectors = 8192;  // 4 MiB
 DiskOptions small() {
   DiskOptions options;
   options.segment_blocks = 300;
-  options.log_bytes = 8 * options.segment_blocks * kBlockSize;
+  options.log_bytes = uint64_t{8} * options.segment_blocks * kBlockSize;
   options.ahead = {.chunk_blocks = 64,
                    .enough_blocks = 2,
                    .most_chunks = 12,
