@@ -4,6 +4,7 @@
 #include <linux/fiemap.h>
 #include <linux/fs.h>
 #include <sys/ioctl.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -37,11 +38,11 @@ class ExtentMap {
       : bytes_(std::make_unique<std::byte[]>(
             sizeof(fiemap) + kExtents * sizeof(fiemap_extent))) {}
 
-  bool ask(int fd, uint64_t from) {
+  bool ask(int fd, uint64_t from, uint64_t end) {
     std::fill_n(bytes_.get(), sizeof(fiemap), std::byte{0});
     fiemap& map = *head();
     map.fm_start = from;
-    map.fm_length = FIEMAP_MAX_OFFSET - from;
+    map.fm_length = end - from;
     map.fm_extent_count = kExtents;
     return ::ioctl(fd, FS_IOC_FIEMAP, &map) == 0;
   }
@@ -72,22 +73,28 @@ Result<std::vector<BlockRange>> data_ranges(int fd) {
 }  // namespace
 
 Result<std::vector<BlockRange>> allocated_ranges(int fd) {
+  struct stat st {};
+  if (::fstat(fd, &st) != 0)
+    return last_error("stat");
+  const auto size = static_cast<uint64_t>(st.st_size);
   ExtentMap map;
   std::vector<BlockRange> ranges;
-  for (uint64_t from = 0;;) {
-    if (!map.ask(fd, from))
+  for (uint64_t from = 0; from < size;) {
+    if (!map.ask(fd, from, size))
       return data_ranges(fd);
     const auto extents = map.extents();
     if (extents.empty())
       return ranges;
     for (const fiemap_extent& extent : extents)
-      add_bytes(extent.fe_logical, extent.fe_logical + extent.fe_length,
+      add_bytes(extent.fe_logical,
+                std::min<uint64_t>(extent.fe_logical + extent.fe_length, size),
                 ranges);
     const fiemap_extent& last = extents.back();
     from = last.fe_logical + last.fe_length;
     if ((last.fe_flags & FIEMAP_EXTENT_LAST) != 0 || last.fe_length == 0)
       return ranges;
   }
+  return ranges;
 }
 
 }  // namespace ovl

@@ -190,8 +190,7 @@ Result<Disk::Written> Disk::write_blocks(BlockNo first,
   const uint64_t fresh = home.count;
   const uint64_t count = fresh > 0 ? fresh : most;
   if (home.ahead)
-    (void)store_->take_space(home.ahead->first, home.ahead->count,
-                             options_.ahead.spare_bytes);
+    take_ahead(*home.ahead);
   const auto now = bytes.first(count * kBlockSize);
   unsynced_bytes_ += now.size();
   const Position position = OVL_TRY(
@@ -199,6 +198,14 @@ Result<Disk::Written> Disk::write_blocks(BlockNo first,
           ? place(first, now)
           : append({RecordKind::kWrite, first, count, now, hash_payload(now)}));
   return Written{position, now.size()};
+}
+
+// What could not be taken needs not to be given back.
+void Disk::take_ahead(const Range& chunk) {
+  if (store_->take_space(chunk.first, chunk.count, options_.ahead.spare_bytes))
+    return;
+  const MutexLock lock(mutex_);
+  ahead_.note_refused(chunk);
 }
 
 bool Disk::is_worth_placing(uint64_t blocks) const {

@@ -191,6 +191,7 @@ class Disk {
   void note_idle(const DiskView& at, std::span<const Range> ranges)
       OVL_REQUIRES(fold_mutex_);
   Status give_back_idle() OVL_REQUIRES(fold_mutex_);
+  void take_ahead(const Range& chunk) OVL_EXCLUDES(mutex_);
   enum class Ahead { kQuiet, kAll };
   Status give_back_ahead(Ahead which) OVL_REQUIRES(fold_mutex_);
   void note_unused(const Range& chunk, std::vector<Range>& unused)

@@ -227,14 +227,16 @@ Status Disk::give_back_idle() {
 // And all that is idle. Who places blocks asks under the same lock whether they
 // are, so nobody does before their space is given back.
 Status Disk::give_back_ahead(Ahead which) {
+  std::vector<Range> chunks;
   {
     const MutexLock lock(mutex_);
+    chunks = which == Ahead::kAll ? ahead_.take_all() : ahead_.take_quiet();
+  }
+  for (const Range& chunk : chunks) {
     Idle idle;
-    for (const Range& chunk :
-         which == Ahead::kAll ? ahead_.take_all() : ahead_.take_quiet())
-      note_unused(chunk, idle.ranges);
-    if (!idle.ranges.empty())
-      idle_.push_back(std::move(idle));
+    const MutexLock lock(mutex_);  // requests go on between two of them
+    note_unused(chunk, idle.ranges);
+    idle_.push_back(std::move(idle));
   }
   return give_back_idle();
 }

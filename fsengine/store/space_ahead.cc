@@ -54,6 +54,16 @@ std::optional<BlockRange> SpaceAhead::note_placed(BlockNo first,
   return range_of(chunk);
 }
 
+void SpaceAhead::note_refused(const BlockRange& chunk) {
+  const uint64_t number = to_int(chunk.first) / rules_.chunk_blocks;
+  Slot& slot = slots_[number % kSlots];
+  const bool has_slot = slot.chunk == number && slot.has_space;
+  const bool is_known = has_slot || std::erase(displaced_, number) > 0;
+  if (has_slot)
+    slot = Slot{number};
+  with_space_ -= is_known ? 1 : 0;
+}
+
 std::vector<BlockRange> SpaceAhead::take_quiet() {
   return take(false);
 }

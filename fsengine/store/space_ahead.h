@@ -30,13 +30,16 @@ class SpaceAhead {
   /// to be taken for it now.
   std::optional<BlockRange> note_placed(BlockNo first, uint64_t count);
 
+  /// There is none for it: not before as many are placed there again.
+  void note_refused(const BlockRange& chunk);
+
   /// A pass: chunks that have space, and in which nothing was placed since the
   /// last one. They count as having none from now on.
   std::vector<BlockRange> take_quiet();
   std::vector<BlockRange> take_all();
 
  private:
-  static constexpr size_t kSlots = 4096;
+  static constexpr size_t kSlots = 256;
   struct Slot {
     uint64_t chunk = UINT64_MAX;
     uint32_t placed = 0;

@@ -2,6 +2,7 @@
 //
 // Space that the store takes ahead of a guest: where, how much, and that it
 // does not stay.
+#include <fcntl.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <sys/stat.h>
@@ -82,6 +83,17 @@ TEST(SpaceAhead, WhatComesSlowlyIsNotEnough) {
     ahead.take_quiet();
     ahead.note_placed(BlockNo{kChunk}, 3);
   }
+}
+
+TEST(SpaceAhead, ThatWasRefusedIsNotGivenBack) {
+  SpaceAhead ahead(small(), 1000);
+  ahead.note_placed(BlockNo{0}, 3);
+  ahead.note_placed(BlockNo{kChunk}, 3);
+  ahead.note_refused(chunk(0));
+  EXPECT_FALSE(ahead.note_placed(BlockNo{1}, 2));
+  EXPECT_EQ(ahead.note_placed(BlockNo{1}, 1), chunk(0));
+  ahead.note_refused(chunk(0));
+  EXPECT_THAT(ahead.take_all(), ElementsAre(chunk(1)));
 }
 
 TEST(SpaceAhead, IsNotForgottenWhereAnotherChunkTakesItsSlot) {
@@ -203,6 +215,22 @@ TEST_F(DiskAhead, ItDoesNotGoBackWithBlocksThatAreBeingPlaced) {
   EXPECT_TRUE(bytes ==
               std::vector<std::byte>(
                   bytes.size(), static_cast<std::byte>('a' + kBlock % 26)));
+}
+
+// Some file systems keep space behind the end of a file.
+TEST_F(DiskAhead, SpaceBehindTheEndIsNoBlockOfTheDevice) {
+  disk_.reset();
+  const Fd file(::open(temp_.path("blocks").c_str(), O_RDWR | O_CLOEXEC));
+  ASSERT_EQ(::fallocate(file.get(), FALLOC_FL_KEEP_SIZE,
+                        static_cast<off_t>(kBlocks * kBlockSize), 1 << 20),
+            0);
+  const auto ranges = allocated_ranges(file.get());
+  ASSERT_TRUE(ranges);
+  for (const BlockRange& range : *ranges)
+    EXPECT_LE(range.end(), kBlocks);
+  disk_ = Disk::open(host_os(), dir_.get(), base_, 7, options()).value();
+  ASSERT_TRUE(disk_->fold());
+  check();
 }
 
 TEST_F(DiskAhead, ItGoesBackAfterAKill) {
