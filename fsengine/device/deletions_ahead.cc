@@ -22,13 +22,10 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <map>
 #include <optional>
-#include <string>
-#include <string_view>
 #include <utility>
 #include <vector>
-
-#include "fsengine/base/paths.h"
 
 #include "images/decode/deletions.h"
 #include "images/decode/inode_pass.h"
@@ -47,24 +44,49 @@ bool is_written(const DiskView& view, BlockNo first, uint64_t count) {
   return true;
 }
 
-bool leads_somewhere(const LiveDelta& names, std::string_view path) {
-  std::optional<ObjectId> at = names.tree().root();
-  while (at && !path.empty()) {
-    const size_t slash = std::min(path.find('/'), path.size());
-    at = names.child({*at, std::string(path.substr(0, slash))});
-    path.remove_prefix(std::min(slash + 1, path.size()));
+// What the guest put in the place of an object, perhaps by way of a directory.
+// Each directory is looked up once: a guest chooses how deep they are.
+class Successors {
+ public:
+  explicit Successors(const LiveDelta& names) : names_(names) {
+    found_[names.tree().root()] = names.tree().root();
   }
-  return at.has_value();
-}
 
-// The guest put something in its place, perhaps by way of a directory.
-bool has_successor(const LiveDelta& names, const ObjectId& id) {
-  const LiveTree& before = names.tree();
-  return std::ranges::any_of(before.names(id), [&](const LiveTree::Name& name) {
-    return leads_somewhere(names,
-                           join_path(before.path(name.directory), name.name));
-  });
-}
+  // Does a path of the object lead somewhere now?
+  bool has(const ObjectId& id) {
+    return std::ranges::any_of(
+        names_.tree().names(id), [this](const LiveTree::Name& name) {
+          const auto directory = of_directory(name.directory);
+          return directory && names_.child({*directory, name.name});
+        });
+  }
+
+ private:
+  using Found = std::optional<ObjectId>;
+
+  Found of_directory(const ObjectId& directory) {
+    std::vector<LiveTree::Name> way;
+    ObjectId at = directory;
+    for (; !found_.contains(at); at = way.back().directory) {
+      const auto names = names_.tree().names(at);
+      if (names.empty())
+        return std::nullopt;
+      way.push_back(names.front());
+    }
+    Found found = found_[at];
+    for (; !way.empty(); way.pop_back()) {
+      const LiveTree::Name& name = way.back();
+      if (const auto below = names_.tree().child(name.directory, name.name)) {
+        found = found ? names_.child({*found, name.name}) : Found();
+        found_[*below] = found;
+      }
+    }
+    return found;
+  }
+
+  const LiveDelta& names_;
+  std::map<ObjectId, Found> found_;
+};
 
 // No block that is in use now is read from the file.
 Result<bool> is_unneeded(Ino ino, const Catalog& before, const Catalog& now,
@@ -108,8 +130,9 @@ Result<DeletionsAhead> find_deletions(Catalog before, const LiveDelta& names,
                                       const Decoder& decoder,
                                       const DiskView& view) {
   const Catalog& now = decoder.catalog();
+  Successors successors(names);
   const auto can_go = [&](const ObjectId& id) -> Result<bool> {
-    if (has_successor(names, id))
+    if (successors.has(id))
       return false;
     return S_ISREG(id.type) ? is_unneeded(id.ino, before, now, view) : true;
   };
