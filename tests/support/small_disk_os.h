@@ -17,8 +17,11 @@ namespace ovl {
 
 /// An Os whose disk has so many bytes for files of upper's, and of staging; log
 /// and store are on another one.
-class SmallDiskOs : public StoppingOs {
+template <typename Base>
+class SmallDisk : public Base {
  public:
+  using Base::Base;
+
   /// Called once, when the room that a plan takes is given up.
   std::function<void()> on_room;
 
@@ -30,14 +33,14 @@ class SmallDiskOs : public StoppingOs {
   Status pwrite(int fd, std::span<const std::byte> bytes,
                 uint64_t offset) override {
     OVL_TRY(check(fd, bytes.size()));
-    return StoppingOs::pwrite(fd, bytes, offset);
+    return Base::pwrite(fd, bytes, offset);
   }
   Status allocate(int fd, uint64_t size) override {
     OVL_TRY(check(fd, size));
-    return StoppingOs::allocate(fd, size);
+    return Base::allocate(fd, size);
   }
   Status unlink(const At& at) override {
-    OVL_TRY(StoppingOs::unlink(at));
+    OVL_TRY(Base::unlink(at));
     if (at.name == "room" && on_room)
       std::exchange(on_room, {})();
     return {};
@@ -73,5 +76,7 @@ class SmallDiskOs : public StoppingOs {
   std::string root_;
   uint64_t most_ = UINT64_MAX;
 };
+
+using SmallDiskOs = SmallDisk<StoppingOs>;
 
 }  // namespace ovl

@@ -5,8 +5,11 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <filesystem>
+
 #include "tests/support/checkpoint_story.h"
 #include "tests/support/crash_stride.h"
+#include "tests/support/power_os.h"
 #include "tests/support/small_disk_os.h"
 
 namespace ovl {
@@ -27,10 +30,17 @@ Status write_bytes(GuestFs& fs, const std::string& path, uint64_t bytes) {
 /// Upper has a file with a hole, which the guest fills, and two that the guest
 /// takes away, one by a rename of another, which is in a directory that upper
 /// has not.
-class RoomStory : public CheckpointStory {
+template <typename Base>
+class RoomStoryOf : public CheckpointStory {
  public:
-  explicit RoomStory(SmallDiskOs& os) : CheckpointStory(os), os_(os) {
-    os_.reset();
+  /// `power` is what `os` is around, if it can lose its power.
+  explicit RoomStoryOf(SmallDisk<Base>& os, PowerOs* power = nullptr)
+      : CheckpointStory(os), os_(os) {
+    if (power != nullptr) {
+      std::filesystem::create_directory(world.path("morgue"));
+      power->watch({world.path("upper"), world.path("work")},
+                   world.path("morgue"));
+    }
     os_.set_unlimited();
     os_.set_root(world.path(""));
     begin();
@@ -62,8 +72,9 @@ class RoomStory : public CheckpointStory {
   }
 
  private:
-  SmallDiskOs& os_;
+  SmallDisk<Base>& os_;
 };
+using RoomStory = RoomStoryOf<StoppingOs>;
 
 TEST(PublishRoom, IsTakenBeforeThePlanCounts) {
   SmallDiskOs os;
@@ -113,6 +124,31 @@ TEST(PublishRoom, KilledAnywhereThePlanEnds) {
     (void)story.world.device().checkpoint_now();
     was_stopped = os.count() > stop;
     os.reset();
+    story.restart();
+    ASSERT_THAT(story.world.merged(), AnyOf(story.before, story.after));
+    story.end();
+    ASSERT_FALSE(::testing::Test::HasFailure());
+  }
+}
+
+// Names may reach the disk in any order: what is removed must not be missed.
+TEST(PublishRoom, WithoutPowerAnywhereThePlanEnds) {
+  PowerOs power;
+  SmallDisk<WrapOs> os(power);
+  bool was_stopped = true;
+  for (uint64_t stop = crash_start(); was_stopped; stop += crash_stride()) {
+    SCOPED_TRACE("stopped at " + std::to_string(stop));
+    RoomStoryOf<WrapOs> story(os, &power);
+    story.leave(1024 * kKiB);
+    story.lose_room_while_publishing();
+    power.reset();
+    power.stop_at(stop);
+    (void)story.world.device().checkpoint_now();
+    was_stopped = power.count() > stop;
+    story.world.kill();
+    power.reset();
+    power.cut(stop % 2 == 0 ? Loss::kAnyOrder : Loss::kAll, stop);
+    os.set_unlimited();
     story.restart();
     ASSERT_THAT(story.world.merged(), AnyOf(story.before, story.after));
     story.end();
