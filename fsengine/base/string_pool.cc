@@ -9,8 +9,8 @@ StrRef StringPool::add(std::string_view text) {
   const auto length = static_cast<uint16_t>(text.size());
   const auto need = static_cast<uint32_t>(sizeof(length) + text.size());
   if (kChunkBytes - used_in_last_ < need) {
-    chunks_.push_back(std::make_unique<char[]>(kChunkBytes));
-    used_in_last_ = 0;
+    close_last_chunk();
+    add_chunk(0);
   }
   char* at = chunks_.back().get() + used_in_last_;
   std::memcpy(at, &length, sizeof(length));
@@ -36,9 +36,16 @@ std::span<const char> StringPool::chunk(size_t index) const {
 }
 
 std::span<char> StringPool::add_chunk(uint32_t bytes) {
-  chunks_.push_back(std::make_unique<char[]>(kChunkBytes));
+  // Not zeroed: a small tree touches a few pages of its chunk.
+  chunks_.push_back(std::make_unique_for_overwrite<char[]>(kChunkBytes));
   used_in_last_ = bytes;
   return {chunks_.back().get(), bytes};
+}
+
+void StringPool::close_last_chunk() {
+  if (!chunks_.empty())
+    std::memset(chunks_.back().get() + used_in_last_, 0,
+                kChunkBytes - used_in_last_);
 }
 
 }  // namespace ovl

@@ -38,6 +38,8 @@ class StringPool {
   std::span<char> add_chunk(uint32_t bytes);
 
  private:
+  void close_last_chunk();
+
   static constexpr uint32_t kMaxChunks = (1 << 12) - 1;
 
   std::vector<std::unique_ptr<char[]>> chunks_;
