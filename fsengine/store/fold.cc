@@ -20,8 +20,7 @@ class Folder {
       : generation_(generation),
         base_(base),
         provided_(provided),
-        store_(store),
-        buffer_(kMostBlocks * kBlockSize) {}
+        store_(store) {}
 
   Status run() {
     const DirtyIndex& index = generation_.index();
@@ -87,6 +86,7 @@ class Folder {
 
   // In the log they may lie anywhere.
   Status copy(std::span<const Item> items) {
+    buffer_.resize(std::max(buffer_.size(), items.size() * kBlockSize));
     const auto bytes = std::span(buffer_).first(items.size() * kBlockSize);
     for (size_t i = 0; i < items.size();) {
       size_t run = 1;
@@ -129,7 +129,7 @@ class Folder {
   const BlockSource& base_;
   const std::span<const BlockRange> provided_;
   BlockStore& store_;
-  std::vector<std::byte> buffer_;
+  std::vector<std::byte> buffer_;  // as large as the longest run yet
 };
 
 }  // namespace
