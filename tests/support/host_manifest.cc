@@ -28,7 +28,7 @@
 namespace ovl {
 namespace {
 
-constexpr size_t kReadBytes = 1 << 20;
+constexpr size_t kReadBytes = 64 << 10;
 constexpr int kHashThreads = 2;
 
 struct CloseDir {
@@ -53,13 +53,12 @@ Result<std::vector<std::string>> list_names(int dir, std::string_view path) {
 
 Result<std::string> read_xattr(const std::string& object,
                                const std::string& name) {
-  std::string value(XATTR_SIZE_MAX, '\0');
+  std::array<char, XATTR_SIZE_MAX> value;
   const ssize_t got =
       ::lgetxattr(object.c_str(), name.c_str(), value.data(), value.size());
   if (got < 0)
     return last_error("getxattr " + name);
-  value.resize(static_cast<size_t>(got));
-  return value;
+  return std::string(value.data(), static_cast<size_t>(got));
 }
 
 // A name may be listed twice, of an inode and of its block: it has one value.

@@ -2,10 +2,12 @@
 #include "tests/support/host_tree.h"
 
 #include <fcntl.h>
+#include <linux/limits.h>
 #include <sys/xattr.h>
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
 #include <filesystem>
 
 #include "fsengine/base/paths.h"
@@ -15,17 +17,16 @@ namespace {
 
 std::map<std::string, std::string> read_xattrs(const std::string& path) {
   std::map<std::string, std::string> xattrs;
-  std::string names(65536, '\0');
+  std::array<char, XATTR_LIST_MAX> names;
+  std::array<char, XATTR_SIZE_MAX> value;
   const ssize_t length = ::listxattr(path.c_str(), names.data(), names.size());
-  names.resize(static_cast<size_t>(std::max<ssize_t>(length, 0)));
-  for (size_t at = 0; at < names.size();) {
-    const std::string name = names.c_str() + at;
-    std::string value(65536, '\0');
+  for (ssize_t at = 0; at < length;) {
+    const std::string name = names.data() + at;
     const ssize_t got =
         ::getxattr(path.c_str(), name.c_str(), value.data(), value.size());
-    value.resize(static_cast<size_t>(std::max<ssize_t>(got, 0)));
-    xattrs[name] = value;
-    at += name.size() + 1;
+    xattrs[name].assign(value.data(),
+                        static_cast<size_t>(std::max<ssize_t>(got, 0)));
+    at += static_cast<ssize_t>(name.size()) + 1;
   }
   return xattrs;
 }

@@ -1,30 +1,11 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "tests/support/layers_manifest.h"
 
-#include <algorithm>
-#include <memory>
-#include <vector>
-
 #include "fsengine/base/paths.h"
 #include "fsengine/overlay/file_reader.h"
 
 namespace ovl {
 namespace {
-
-constexpr uint64_t kReadBytes = 1 << 20;
-
-Result<std::string> hash_source(const BlockSource& source) {
-  ContentHasher hasher;
-  std::vector<std::byte> buffer(kReadBytes);
-  for (uint64_t at = 0; at < source.size();) {
-    const uint64_t step = std::min(kReadBytes, source.size() - at);
-    const auto chunk = std::span(buffer).first(step);
-    OVL_TRY(source.read(at, chunk));
-    hasher.add(chunk);
-    at += step;
-  }
-  return hasher.finish();
-}
 
 class LayersScanner {
  public:
@@ -82,7 +63,7 @@ Status LayersScanner::add(const std::string& path, NodeId id) {
   if (node.is_regular()) {
     entry.data_runs = data_runs(pool, node);
     const auto source = reader_.content(id);
-    entry.content = OVL_TRY(hash_source(*source));
+    entry.content = OVL_TRY(hash_content(*source));
   }
   manifest_.add(std::move(entry));
   return {};

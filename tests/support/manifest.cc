@@ -14,6 +14,7 @@ namespace ovl {
 namespace {
 
 constexpr std::string_view kNothing = "-";
+constexpr uint64_t kMostRead = 1 << 20;
 
 bool is_plain(unsigned char byte, std::string_view also_escaped) {
   return byte > 32 && byte < 127 && byte != '\\' &&
@@ -198,6 +199,20 @@ void ContentHasher::add_zeros(uint64_t count) {
 std::string ContentHasher::finish() {
   const XXH128_hash_t hash = XXH3_128bits_digest(state_.get());
   return fmt::format("{:016x}{:016x}", hash.high64, hash.low64);
+}
+
+Result<std::string> hash_content(const BlockSource& source) {
+  ContentHasher hasher;
+  // No larger than the file: the sweeps hash small ones by the million.
+  std::vector<std::byte> buffer(std::min(kMostRead, source.size()));
+  for (uint64_t at = 0; at < source.size();) {
+    const auto part = std::span(buffer).first(
+        std::min<uint64_t>(buffer.size(), source.size() - at));
+    OVL_TRY(source.read(at, part));
+    hasher.add(part);
+    at += part.size();
+  }
+  return hasher.finish();
 }
 
 void Manifest::add(ManifestEntry entry) {

@@ -21,6 +21,7 @@
 #include <string_view>
 #include <vector>
 
+#include "fsengine/base/block_source.h"
 #include "fsengine/base/hole_map.h"
 #include "fsengine/base/result.h"
 #include "fsengine/base/xattrs.h"
@@ -43,6 +44,9 @@ class ContentHasher {
   };
   std::unique_ptr<XXH3_state_t, FreeState> state_;
 };
+
+/// The hash of all of `source`.
+Result<std::string> hash_content(const BlockSource& source);
 
 /// The name of an object among those of its tree, for finding hard links:
 /// entries with equal keys are one object.

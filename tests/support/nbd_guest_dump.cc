@@ -16,8 +16,6 @@ namespace ovl {
 
 namespace {
 
-constexpr size_t kReadSize = 1 << 20;
-
 struct Found {
   std::string path;
   Ino ino{};
@@ -99,7 +97,6 @@ class Dumper {
  private:
   Status add(const Found& found);
   Status add_content(const ExtInode& inode, ManifestEntry& entry);
-  Result<std::string> hash(const BlockSource& file);
   Result<XattrSet> xattrs_of(Ino ino) const;
   Result<BlockMap> map_of(Ino ino, const ExtInode& inode) const;
 
@@ -143,19 +140,6 @@ Result<BlockMap> Dumper::map_of(Ino ino, const ExtInode& inode) const {
                         [](BlockNo, uint64_t) { return Status(); });
 }
 
-Result<std::string> Dumper::hash(const BlockSource& file) {
-  ContentHasher hasher;
-  std::vector<std::byte> buffer(kReadSize);
-  for (uint64_t at = 0; at < file.size();) {
-    const auto part = std::span(buffer).first(
-        static_cast<size_t>(std::min<uint64_t>(kReadSize, file.size() - at)));
-    OVL_TRY(file.read(at, part));
-    hasher.add(part);
-    at += part.size();
-  }
-  return hasher.finish();
-}
-
 Status Dumper::add_content(const ExtInode& inode, ManifestEntry& entry) {
   const Ino ino{static_cast<uint32_t>(entry.link_key.number)};
   entry.size = inode.size();
@@ -167,8 +151,8 @@ Status Dumper::add_content(const ExtInode& inode, ManifestEntry& entry) {
     return {};
   }
   entry.data_runs = visible_runs(map, blocks_for(entry.size));
-  entry.content =
-      OVL_TRY(hash(ExtFile(device_, std::move(map.runs), inode.size())));
+  entry.content = OVL_TRY(
+      hash_content(ExtFile(device_, std::move(map.runs), inode.size())));
   return {};
 }
 
