@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
 #
 # Sets up, builds and runs the tests; the exit status is ctest's and the last
-# lines are its summary, in which tests that were skipped are named.
+# lines are its summary, in which tests that were skipped are named, and, when
+# some failed, the end of what each of these printed.
 #
 #   tests/run.sh                    everything: unit tests, tests on mounted
 #                                   devices (root), clang-format, clang-tidy,
@@ -35,5 +36,15 @@ cmake --preset default "${suite[@]}"
 cmake --build --preset default
 
 ((EUID == 0)) || echo "== not root: the tests that mount are skipped"
-exec ctest --test-dir build --output-on-failure --no-tests=error \
-  -j "$(($(nproc) + 1))" "${select[@]}" "$@"
+status=0
+ctest --test-dir build --output-on-failure --no-tests=error \
+  -j "$(($(nproc) + 1))" "${select[@]}" "$@" || status=$?
+# The summary names a sanitizer's build only; what failed in it is far above.
+((status == 0)) || awk '
+  / Testing: /    { name = $3; lines = 0 }
+                  { line[lines++] = $0 }
+  /^Test Failed/  { print "== " name " ended with"
+                    for (i = lines > 20 ? lines - 20 : 0; i < lines - 3; ++i)
+                      print line[i] }
+' build/Testing/Temporary/LastTest.log
+exit "$status"
