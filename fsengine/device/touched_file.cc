@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <sys/stat.h>
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <cstring>
@@ -25,35 +26,60 @@ namespace {
 const char* const kName = "touched";
 const char* const kPath = "workdir: ovl/touched";
 constexpr char kMagic[9] = "ovltouch";
-constexpr uint32_t kVersion = 1;
+constexpr uint32_t kVersion = 2;
 constexpr size_t kHeadBytes = 24;
 constexpr size_t kEntryHeadBytes = 4;
 constexpr char kTree = 'T';
 constexpr char kObject = 'O';
+constexpr char kFile = 'I';
+constexpr size_t kFileBytes = sizeof(uint64_t);
 
-void add_entry(char kind, const std::string& path,
-               std::vector<std::byte>& batch) {
+// Returns where what the entry tells belongs.
+std::span<std::byte> add_entry(char kind, size_t length,
+                               std::vector<std::byte>& batch) {
   const size_t at = batch.size();
-  batch.resize(at + kEntryHeadBytes + path.size());
+  batch.resize(at + kEntryHeadBytes + length);
   const auto entry = std::span(batch).subspan(at);
-  store_le<uint32_t>(entry, 0,
-                     static_cast<uint32_t>(path.size() << 8) |
-                         static_cast<unsigned char>(kind));
-  std::memcpy(entry.data() + kEntryHeadBytes, path.data(), path.size());
+  store_le<uint32_t>(
+      entry, 0,
+      static_cast<uint32_t>(length << 8) | static_cast<unsigned char>(kind));
+  return entry.subspan(kEntryHeadBytes);
+}
+
+void add_path(char kind, const std::string& path,
+              std::vector<std::byte>& batch) {
+  std::ranges::copy(std::as_bytes(std::span(path)),
+                    add_entry(kind, path.size(), batch).begin());
 }
 
 std::vector<std::byte> encode(const Touched& touched) {
   std::vector<std::byte> batch(kHeadBytes);
   for (const std::string& path : touched.trees)
-    add_entry(kTree, path, batch);
+    add_path(kTree, path, batch);
   for (const std::string& path : touched.objects)
-    add_entry(kObject, path, batch);
+    add_path(kObject, path, batch);
+  for (const uint64_t ino : touched.files)
+    store_le(add_entry(kFile, kFileBytes, batch), 0, ino);
   const size_t length = batch.size() - kHeadBytes;
   std::memcpy(batch.data(), kMagic, 8);
   store_le(batch, 8, kVersion);
   store_le(batch, 12, static_cast<uint32_t>(length));
   store_le<uint64_t>(batch, 16, XXH3_64bits(batch.data() + kHeadBytes, length));
   return batch;
+}
+
+bool take_entry(char kind, std::span<const std::byte> content,
+                Touched& touched) {
+  if (kind == kFile) {
+    if (content.size() != kFileBytes)
+      return false;
+    touched.files.push_back(load_le<uint64_t>(content, 0));
+    return true;
+  }
+  auto& paths = kind == kTree ? touched.trees : touched.objects;
+  paths.emplace_back(reinterpret_cast<const char*>(content.data()),
+                     content.size());
+  return true;
 }
 
 // False when there is no whole batch.
@@ -66,10 +92,10 @@ bool take_entries(std::span<const std::byte> content, Touched& touched) {
     const size_t length = head >> 8;
     if (length > content.size())
       return false;
-    std::string path(reinterpret_cast<const char*>(content.data()), length);
+    if (!take_entry(static_cast<char>(head & 0xff), content.first(length),
+                    touched))
+      return false;
     content = content.subspan(length);
-    auto& paths = (head & 0xff) == kTree ? touched.trees : touched.objects;
-    paths.push_back(std::move(path));
   }
   return true;
 }
@@ -114,7 +140,7 @@ Result<uint64_t> read_batches(int state_dir, Touched& touched) {
 // A guest chooses how deep its paths are.
 bool fits(const Touched& touched) {
   constexpr uint64_t kMostPath = 1 << 24;
-  uint64_t bytes = 0;
+  uint64_t bytes = touched.files.size() * (kEntryHeadBytes + kFileBytes);
   for (const auto* paths : {&touched.trees, &touched.objects})
     for (const std::string& path : *paths) {
       if (path.size() >= kMostPath)

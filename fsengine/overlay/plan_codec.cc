@@ -39,7 +39,7 @@ Json encode(const AttributeStep& step) {
   if (change.mode)
     mode = Json::array({*change.mode});
   return Json::array({bytes(step.path), owner, mode, set, remove,
-                      change.mtime.sec, change.mtime.nsec});
+                      change.mtime.sec, change.mtime.nsec, step.ino});
 }
 
 Json encode(const UnlockStep& step) {
@@ -95,6 +95,8 @@ void decode(const Json& value, AttributeStep& step) {
   for (const Json& name : value.at(4))
     change.remove.push_back(text(name));
   change.mtime = {value.at(5).get<int64_t>(), value.at(6).get<uint32_t>()};
+  if (value.size() > 7)  // plans of before have none
+    step.ino = value.at(7).get<uint64_t>();
 }
 
 void decode(const Json& value, UnlockStep& step) {

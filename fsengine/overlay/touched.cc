@@ -74,9 +74,12 @@ Touched touched_by(const PublishPlan& plan) {
   for (const NameStep& step : plan.names)
     add_name(step.dir, step.name);
   for (const PatchStep& step : plan.patches)
-    touched.objects.push_back(step.path);
+    touched.files.push_back(step.ino);
   for (const AttributeStep& step : plan.attributes)
-    touched.objects.push_back(step.path);
+    if (step.ino != 0)
+      touched.files.push_back(step.ino);
+    else
+      touched.objects.push_back(step.path);
   for (const UnlockStep& step : plan.unlocks)
     touched.objects.push_back(step.path);
   return touched;
@@ -89,7 +92,7 @@ std::optional<UpperDifference> find_difference(const UpperRecord& kept,
                                                ChangeTimes change_times) {
   if (touched.empty())
     return find_difference(kept, now, change_times);
-  Inodes inodes;
+  Inodes inodes(touched.files.begin(), touched.files.end());
   add_touched(kept, touched, inodes);
   add_touched(now, touched, inodes);
   return find_difference(without(kept, touched, inodes),

@@ -15,8 +15,13 @@ namespace ovl {
 struct Touched {
   std::vector<std::string> trees;    // with all below
   std::vector<std::string> objects;  // and other names of the same one
+  // Host inode numbers of files, under all of their names: that by which a step
+  // changed one may have come after the record, and be gone again.
+  std::vector<uint64_t> files;
 
-  bool empty() const { return trees.empty() && objects.empty(); }
+  bool empty() const {
+    return trees.empty() && objects.empty() && files.empty();
+  }
 };
 
 Touched touched_by(const PublishPlan& plan);

@@ -320,7 +320,8 @@ Status UpperStage::stage_patch(const WantedPatch& patch) {
   // Writing takes set-id bits and capabilities away. What is to be removed its
   // name has said, before.
   result_.attributes.push_back(
-      {step.path, all_attributes(target_.rules(), target_.pool[patch.node])});
+      {step.path, all_attributes(target_.rules(), target_.pool[patch.node]),
+       object.host_ino});
   result_.patches.push_back(std::move(step));
   return {};
 }
@@ -403,7 +404,8 @@ void UpperStage::settle_file(NodeId node, const std::string& path) {
     return;
   if (settled_.insert(node).second)
     result_.attributes.push_back(
-        {path, attribute_change(target_.rules(), pool[object], pool[node])});
+        {path, attribute_change(target_.rules(), pool[object], pool[node]),
+         pool[object].host_ino});
 }
 
 // Deepest first: settling a directory's names changes its own time only, but

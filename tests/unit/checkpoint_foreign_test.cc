@@ -4,6 +4,9 @@
 // stays, and an error has its path.
 #include <sys/stat.h>
 
+#include <functional>
+#include <vector>
+
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -65,7 +68,8 @@ class CheckpointForeignTest : public ::testing::Test {
   void expect_end() {
     fs::last_write_time(upper("t"), time_);
     world_.kill();
-    ASSERT_TRUE(world_.open());
+    const Status opened = world_.open();
+    ASSERT_TRUE(opened) << opened.error().what();
     const auto shown = world_.shown();
     const Status ended = world_.end();
     ASSERT_TRUE(ended) << ended.error().what();
@@ -158,6 +162,28 @@ TEST_F(CheckpointForeignTest, WhatReplacesAFileAfterAKillStays) {
     fs::rename(world_.path("aside"), upper(path));
     fs::last_write_time(fs::path(upper(path)).parent_path(), time);
   }
+  expect_end();
+}
+
+// What is recorded of t/file is from before; since then it was changed, each
+// time under a name that comes first and that it had for a while only.
+TEST_F(CheckpointForeignTest, WhatWasOursUnderANameForAWhileIsOurs) {
+  start();
+  ASSERT_TRUE(world_.end());
+  ASSERT_TRUE(world_.open());
+  const auto between = [&](const std::function<Status(GuestFs&)>& change) {
+    for (const auto& work : std::vector<std::function<Status(GuestFs&)>>{
+             [](GuestFs& fs) { return fs.link("t/file", "0"); }, change,
+             [](GuestFs& fs) { return fs.unlink("0"); }}) {
+      const Status worked = world_.guest(work);
+      ASSERT_TRUE(worked) << worked.error().what();
+      ASSERT_TRUE(world_.device().checkpoint_now());
+    }
+  };
+  between([](GuestFs& fs) {
+    return fs.write("t/file", 0, bytes_of(std::string(kBlockSize, 'o')));
+  });
+  between([](GuestFs& fs) { return fs.chmod("t/file", 0640); });
   expect_end();
 }
 
