@@ -181,6 +181,8 @@ Status patch_all(Os& os, int upper, int staging, const PublishPlan& plan) {
 Status settle(Os& os, int upper, const AttributeStep& step,
               Unrepresentable* unrepresentable) {
   const Located place = OVL_TRY(locate(upper, step.path));
+  if (step.ino != 0 && OVL_TRY(ino_at(place.at)) != step.ino)
+    return system_error(ESTALE, "changed by somebody else");
   return apply_attributes(os, place.at, step.change,
                           {unrepresentable, [&step] { return step.path; }});
 }

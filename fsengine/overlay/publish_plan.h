@@ -54,7 +54,7 @@ struct PatchStep {
 struct AttributeStep {
   std::string path;
   AttributeChange change;
-  uint64_t ino = 0;  // of a file of upper's, which may have other names
+  uint64_t ino = 0;  // of a file that upper had; of others 0
 };
 
 /// A directory whose permissions bar us while steps are carried out in it.
