@@ -90,15 +90,15 @@ Status BlockStore::place(BlockNo first, std::span<const std::byte> blocks) {
       .in(kBlocksName);
 }
 
-Status BlockStore::take_space(BlockNo first, uint64_t count,
-                              uint64_t spare_bytes) const {
+bool BlockStore::take_space(BlockNo first, uint64_t count,
+                            uint64_t spare_bytes) const {
   struct statvfs fs {};
-  if (::fstatvfs(blocks_.get(), &fs) != 0)
-    return last_error("statvfs");
-  if (fs.f_bavail * fs.f_frsize < spare_bytes + count * kBlockSize)
-    return system_error(ENOSPC, "take space");
-  return os_.take_space(blocks_.get(), to_int(first) * kBlockSize,
-                        count * kBlockSize);
+  if (::fstatvfs(blocks_.get(), &fs) != 0 ||
+      fs.f_bavail * fs.f_frsize < spare_bytes + count * kBlockSize)
+    return false;
+  const Status taken = os_.take_space(blocks_.get(), to_int(first) * kBlockSize,
+                                      count * kBlockSize);
+  return taken || taken.error().code() != EOPNOTSUPP;
 }
 
 Status BlockStore::write_again(BlockNo first, uint64_t count) {

@@ -52,7 +52,8 @@ class BlockStore {
   /// thread, for blocks of its own.
   Status place(BlockNo first, std::span<const std::byte> blocks);
   /// Takes space for blocks that may be placed, while so much is free then.
-  Status take_space(BlockNo first, uint64_t count, uint64_t spare_bytes) const;
+  /// False when none was; after an error some may have been.
+  bool take_space(BlockNo first, uint64_t count, uint64_t spare_bytes) const;
   /// What was placed there is in the map from now on.
   void adopt(BlockNo first, uint64_t count);
   /// Writes whole blocks as they read.

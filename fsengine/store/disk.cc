@@ -200,7 +200,7 @@ Result<Disk::Written> Disk::write_blocks(BlockNo first,
   return Written{position, now.size()};
 }
 
-// What could not be taken needs not to be given back.
+// Where nothing can be taken, nothing needs to be given back.
 void Disk::take_ahead(const Range& chunk) {
   if (store_->take_space(chunk.first, chunk.count, options_.ahead.spare_bytes))
     return;

@@ -197,6 +197,24 @@ class BehindWriteOs : public WrapOs {
   }
 };
 
+// A quota is reached: some of what was asked for is taken.
+class HalfTakingOs : public WrapOs {
+ public:
+  Status take_space(int fd, uint64_t offset, uint64_t length) override {
+    OVL_TRY(WrapOs::take_space(fd, offset, length / 2));
+    return system_error(EDQUOT, "fallocate");
+  }
+};
+
+TEST_F(DiskAhead, WhatWasTakenBeforeAnErrorGoesBack) {
+  HalfTakingOs os;
+  disk_ = Disk::create(os, dir_.get(), base_, 7, options()).value();
+  write_all();
+  EXPECT_GE(blocks_with_space(), kMany + 400);
+  ASSERT_TRUE(disk_->close());
+  EXPECT_LE(blocks_with_space(), kMany + 200 + kOfItsOwn);
+}
+
 TEST_F(DiskAhead, ItDoesNotGoBackWithBlocksThatAreBeingPlaced) {
   BehindWriteOs os;
   disk_ = Disk::create(os, dir_.get(), base_, 7, options()).value();
